@@ -1,0 +1,83 @@
+"""Every error that ardiq raises: one tree, and the docstring is the message unless a better one is given."""
+
+from __future__ import annotations
+
+
+class ArdiqError(RuntimeError):
+    """Something went wrong in ardiq."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class BrokerError(ArdiqError):
+    """Redis cannot be reached or refused a command; check REDIS_URL and that the server is running."""
+
+
+class OptionError(ArdiqError, ValueError):
+    """An option of ARDIQ is not valid."""
+
+
+class UnknownTask(ArdiqError, LookupError):
+    """No task of this name is registered here."""
+
+
+class EncodeError(ArdiqError, TypeError):
+    """A value cannot be encoded; pass plain data or a reference to it."""
+
+
+class TooLarge(ArdiqError, ValueError):
+    """A payload or result is larger than its limit; pass a reference to the data instead."""
+
+
+class BadPayload(ArdiqError, ValueError):
+    """Stored bytes cannot be decoded; they were not written by this version of ardiq."""
+
+
+class BadSignature(BadPayload):
+    """The signature does not match; the bytes were changed, or written under another SECRET_KEY."""
+
+
+class MissingRow(ArdiqError, LookupError):
+    """A model instance passed as an argument is no longer in the database."""
+
+
+class TaskError(ArdiqError):
+    """A job ended without success; ``type``, ``message`` and ``traceback`` tell how, as text."""
+
+    def __init__(self, type: str, message: str, traceback: str = "") -> None:
+        super().__init__(f"{type}: {message}" if message else type)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+
+class Retry(Exception):
+    """Raised by a task to be run again: ``raise Retry("not ready", delay_ms=5_000)``.
+
+    It spends the retry budget like a failure, but is logged at INFO and calls no error hook.
+    ``delay_ms`` (milliseconds) overrides the task's back-off for this once.
+    """
+
+    def __init__(self, message: str = "", delay_ms: int | None = None) -> None:
+        if delay_ms is not None and (not isinstance(delay_ms, int) or isinstance(delay_ms, bool) or delay_ms < 0):
+            raise ValueError(f"Retry(delay_ms={delay_ms!r}): give a whole number of milliseconds, 0 or more.")
+        super().__init__(message)
+        self.message = message
+        self.delay_ms = delay_ms
+
+
+class Interrupt(BaseException):
+    """Raised inside the thread of a sync task; not an Exception, so that ``except Exception`` lets it pass."""
+
+
+class JobTimedOut(Interrupt):
+    """The task ran longer than its timeout."""
+
+
+class JobAborted(Interrupt):
+    """The job was aborted while it ran."""
+
+
+class JobHandedBack(Interrupt):
+    """The worker stops, or lost its lease, and the job goes back to its queue."""

@@ -1,0 +1,225 @@
+"""Two thin clients that run calls: Store for sync callers, AsyncStore for coroutines.
+
+A call that meets a lost connection is sent once more on a new one. That is safe because every verb
+is idempotent under its own arguments (R10, R3), and it is why redis-py's retries are off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+import hiredis
+import redis.exceptions as errors
+
+from ardiq.core.errors import BrokerError
+from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
+from ardiq.store.link import Link, Refusal
+from ardiq.store.scripts import Call
+
+SYNC_TIMEOUT = 2.5  # seconds that a sync caller waits for one reply; see CONNECT_TIMEOUT
+
+# The server is there but cannot serve: drop the connection and look for the right one (R14).
+_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "UNBLOCKED", "NOAUTH", "ASK")
+_LOST = (errors.ConnectionError, errors.TimeoutError, errors.ReadOnlyError, OSError)
+
+
+class Unavailable(BrokerError):
+    """Redis is there but cannot serve just now; it is worth trying again."""
+
+
+def _refused(message: str) -> BrokerError:
+    code = message.split(" ", 1)[0]
+    if code in _PASSING:
+        return Unavailable(f"Redis cannot serve just now: {message}")
+    return BrokerError(f"Redis refused the command: {message}")
+
+
+class Store:
+    """For sync callers: one connection per thread, no pool, no event loop."""
+
+    def __init__(self, endpoint: Endpoint, timeout: float = SYNC_TIMEOUT) -> None:
+        self.endpoint = endpoint
+        self._timeout = timeout
+        self._local = threading.local()
+
+    def _connection(self) -> Any:
+        connection = getattr(self._local, "connection", None)
+        # A child must not share the socket of its parent (fault 61).
+        if connection is None or self._local.pid != os.getpid():
+            connection = self.endpoint.connection(self._timeout)
+            connection.connect()
+            self._local.connection, self._local.pid = connection, os.getpid()
+        return connection
+
+    def close(self) -> None:
+        """Close the connection of this thread."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            connection.disconnect()
+
+    def run(self, call: Call) -> Any:
+        """Run one call. Raises BrokerError within a bounded time when Redis cannot be reached."""
+        return self.run_many((call,))[0]
+
+    def run_many(self, calls: Iterable[Call]) -> list[Any]:
+        """Run calls in one round trip, answers in order. Not atomic across calls."""
+        calls = list(calls)
+        replies = self._exchange([hiredis.pack_command(call.command) for call in calls])
+        return [self._decode(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def run_each(self, calls: Iterable[Call]) -> Iterator[Any]:
+        """Run a stream of calls, preparing the next one while the server works on the last."""
+        pending: Call | None = None
+        for call in calls:
+            packed = hiredis.pack_command(call.command)
+            if pending is not None:
+                yield self._decode(pending, self._reply_of(pending))
+            self._post(packed)
+            pending = call
+        if pending is not None:
+            yield self._decode(pending, self._reply_of(pending))
+
+    def _post(self, packed: bytes) -> None:
+        try:
+            self._connection().send_packed_command([packed], check_health=False)
+        except _LOST:
+            # The reply will be missing, and _reply_of repeats the call.
+            self.close()
+
+    def _reply_of(self, call: Call) -> Any:
+        if getattr(self._local, "connection", None) is not None:
+            try:
+                return self._read()
+            except _LOST:
+                self.close()
+        return self._exchange([hiredis.pack_command(call.command)])[0]
+
+    def _read(self) -> Any:
+        try:
+            return self._local.connection.read_response(disable_decoding=True)
+        except _LOST:
+            raise
+        except errors.ResponseError as error:
+            return error
+
+    def _exchange(self, packed: list[bytes]) -> list[Any]:
+        for last in (False, True):
+            try:
+                connection = self._connection()
+                connection.send_packed_command(packed, check_health=False)
+                return [self._read() for _ in packed]
+            except _LOST as error:
+                self.close()
+                self.endpoint.forget()
+                if last or isinstance(error, errors.TimeoutError):
+                    raise self.endpoint.unreachable(error) from error
+            except BaseException:
+                # Interrupted between sending and reading: the next reply would be somebody else's.
+                self.close()
+                raise
+        raise AssertionError("unreachable")
+
+    def _decode(self, call: Call, reply: Any) -> Any:
+        if not isinstance(reply, errors.ResponseError):
+            return call.decode(reply)
+        if isinstance(reply, errors.NoScriptError) and call.script is not None:
+            return self._decode(
+                Call(call.in_full(), call.decode), self._exchange([hiredis.pack_command(call.in_full())])[0]
+            )
+        if isinstance(reply, errors.MovedError):
+            self.endpoint.moved(f"MOVED {reply}")
+            self.close()
+            return self.run(call)
+        raise _refused(str(reply)) from reply
+
+
+class AsyncStore:
+    """For coroutines of one event loop: one connection that all of them share.
+
+    ``retry=False`` is for workers, whose loops decide themselves what a lost connection means.
+    """
+
+    def __init__(self, endpoint: Endpoint, limit: float = REPLY_TIMEOUT, retry: bool = True) -> None:
+        self.endpoint = endpoint
+        self._limit = limit
+        self._retry = retry
+        self._link: Link | None = None
+        self._opening: asyncio.Task[Link] | None = None
+        self._guard: AsyncIterator[None] | None = None
+
+    async def open(self) -> Link:
+        """The open connection. Raises ConnectionError when there is none to be had."""
+        if self._link is not None and not self._link.closed:
+            return self._link
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        # Shielded: one caller that gives up must not close the door on the others.
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Link:
+        try:
+            if self._guard is None:
+                self._guard = self._close_with_loop()
+                await anext(self._guard)
+            self._link = await Link(self.endpoint, self._limit).connect()
+            return self._link
+        except ConnectionError:
+            self.endpoint.forget()
+            raise
+        finally:
+            self._opening = None
+
+    async def _close_with_loop(self) -> AsyncIterator[None]:
+        # asyncio.run closes generators that are still open: the one hook that a loop offers at its end.
+        try:
+            yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+
+    async def send(self, call: Call) -> Any:
+        """Send one call and return its raw reply; a lost connection is tried once more."""
+        packed = hiredis.pack_command(call.command)
+        link = self._link
+        try:
+            if link is None or link.closed:
+                link = await self.open()
+            return await link.send(packed)
+        except ConnectionError as error:
+            if not self._retry or "no reply" in str(error):
+                raise self.endpoint.unreachable(error) from error
+        try:
+            return await (await self.open()).send(packed)
+        except ConnectionError as error:
+            raise self.endpoint.unreachable(error) from error
+
+    async def run(self, call: Call) -> Any:
+        """Run one call. Raises BrokerError within a bounded time when Redis cannot be reached."""
+        reply = await self.send(call)
+        if isinstance(reply, Refusal):
+            return await self._refusal(call, str(reply))
+        return call.decode(reply)
+
+    async def _refusal(self, call: Call, message: str) -> Any:
+        if message.startswith("NOSCRIPT") and call.script is not None:
+            return await self.run(Call(call.in_full(), call.decode))
+        if message.startswith("MOVED"):
+            self.endpoint.moved(message)
+            self.close()
+            return await self.run(call)
+        error = _refused(message)
+        if isinstance(error, Unavailable):
+            self.close()
+        raise error
+
+    async def run_many(self, calls: Iterable[Call]) -> list[Any]:
+        """Run calls in one round trip, answers in order. Not atomic across calls."""
+        return list(await asyncio.gather(*(self.run(call) for call in calls)))

@@ -1,0 +1,61 @@
+"""Every key of a queue. Nothing else in Python spells one, and scripts derive theirs from the prefix.
+
+All keys of a queue share one hash tag, so that a script may touch any of them on a Cluster.
+
+====================  ======  ===============================================================================
+``job:<id>``          string  the whole job (core/job.py); a TTL only once it has ended
+``lane:<lane>``       list    ids ready to run, first in first out; may hold stale ids, the record decides
+``scheduled``         zset    id -> due, ms (delays, schedules, retries, parked jobs)
+``workers``           zset    worker -> end of its lease, ms by the clock of the server
+``held:<worker>``     hash    id -> number of the claim: what this worker has claimed and not settled. The fence
+``worker:<worker>``   hash    what it is, where, since when: for people; expires with its lease
+``ended:<status>``    zset    id -> end, ms: for listing; trimmed by age and count
+``wake``              list    one wake-up token at most; losing it costs a poll, never a job
+``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
+``waiters``           hash    id -> clients that wait for it: a settle notifies only those
+``aborts``            zset    id -> when a running job was asked to abort, ms
+``control``           pubsub  ids to abort, for workers
+``done:<client>``     pubsub  ids that have ended, for the client that waits for them
+====================  ======  ===============================================================================
+"""
+
+from __future__ import annotations
+
+from ardiq.core.job import JobStatus
+
+
+class Keys:
+    """The keys of one queue. Clients that share a server but not a queue never share a key."""
+
+    __slots__ = ("aborts", "control", "prefix", "queue", "scheduled", "waiters", "wake", "workers")
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.prefix = prefix = "ardiq:{" + queue + "}:"
+        self.scheduled = prefix + "scheduled"
+        self.workers = prefix + "workers"
+        self.wake = prefix + "wake"
+        self.waiters = prefix + "waiters"
+        self.aborts = prefix + "aborts"
+        self.control = prefix + "control"
+
+    def job(self, id: str) -> str:
+        return f"{self.prefix}job:{id}"
+
+    def lane(self, lane: str) -> str:
+        return f"{self.prefix}lane:{lane}"
+
+    def held(self, worker: str) -> str:
+        return f"{self.prefix}held:{worker}"
+
+    def worker(self, worker: str) -> str:
+        return f"{self.prefix}worker:{worker}"
+
+    def ended(self, status: JobStatus) -> str:
+        return f"{self.prefix}ended:{status.value}"
+
+    def unique(self, hash: str) -> str:
+        return f"{self.prefix}unique:{hash}"
+
+    def done(self, client: str) -> str:
+        return f"{self.prefix}done:{client}"

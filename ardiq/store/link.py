@@ -1,0 +1,122 @@
+"""One connection shared by every coroutine of a loop.
+
+redis-py opens it (TLS, authentication, unix sockets, Sentinel), then this protocol takes the
+transport over: replies are matched to commands by their order. redis-py's pool and client layers
+cost 40-50 us a call; this costs about 10 (docs/explanation/speed.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+from redis.exceptions import RedisError
+
+from ardiq.store.endpoint import CONNECT_TIMEOUT, REPLY_TIMEOUT, Endpoint
+
+
+class Refusal(Exception):
+    """An error reply; the connection is fine."""
+
+
+class Link(asyncio.Protocol):
+    """Sends commands and answers futures. Once it is ``closed`` it stays so; make another one."""
+
+    def __init__(
+        self, endpoint: Endpoint, limit: float = REPLY_TIMEOUT, push: Callable[[Any], None] | None = None
+    ) -> None:
+        self.closed = False
+        self._endpoint = endpoint
+        self._limit = limit
+        self._push = push
+        self._reader = hiredis.Reader(replyError=Refusal)
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._unsent: list[bytes] = []
+        self._sent_this_tick = False
+        self._heard = 0.0
+
+    async def connect(self) -> Link:
+        """Open the connection. Raises ConnectionError within a few seconds when that fails."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT * 1.5):
+                connection: Any = await self._endpoint.async_connection()
+                await connection.connect()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise ConnectionError(str(error) or "no answer in time") from error
+        # redis-py must not read from, or close, what it has handed over; the writer is kept because its
+        # finaliser closes the transport.
+        self._handed_over = connection._writer
+        self._transport: asyncio.Transport = connection._writer.transport
+        connection._writer = connection._reader = None
+        self._transport.set_protocol(self)
+        self._watchdog = self._loop.call_later(self._limit / 4, self._watch)
+        return self
+
+    def send(self, packed: bytes) -> asyncio.Future[Any]:
+        """Send one packed command; the future holds its reply, a Refusal for an error reply."""
+        future = self._loop.create_future()
+        if self.closed:
+            future.set_exception(ConnectionError("the connection is closed"))
+            return future
+        if not self._waiting:
+            self._heard = self._loop.time()
+        self._waiting.append(future)
+        # The first command of a tick leaves at once (an idle caller waits for it); those that other
+        # coroutines send in the same tick leave together.
+        if self._sent_this_tick:
+            self._unsent.append(packed)
+        else:
+            self._sent_this_tick = True
+            self._transport.write(packed)
+            self._loop.call_soon(self._flush)
+        return future
+
+    def _flush(self) -> None:
+        self._sent_this_tick = False
+        if self._unsent and not self.closed:
+            self._transport.write(b"".join(self._unsent))
+            self._unsent.clear()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        self._reader.feed(data)
+        gets = self._reader.gets
+        while (reply := gets()) is not False:
+            if self._waiting:
+                future = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(reply)
+            elif self._push is not None:
+                self._push(reply)
+
+    def _watch(self) -> None:
+        if self.closed:
+            return
+        if self._waiting and self._loop.time() - self._heard > self._limit:
+            self._lose(ConnectionError(f"no reply within {self._limit:g} s"))
+            return
+        self._watchdog = self._loop.call_later(self._limit / 4, self._watch)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lose(ConnectionError(str(error or "the server closed the connection")))
+
+    def _lose(self, error: ConnectionError) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._watchdog.cancel()
+        self._transport.abort()
+        waiting, self._waiting = self._waiting, deque()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+        if self._push is not None:
+            self._push(None)
+
+    def close(self) -> None:
+        """Close, failing whatever still waits for a reply. May be called twice."""
+        self._lose(ConnectionError("the connection was closed"))

@@ -1,0 +1,51 @@
+-- Stop a job: a waiting one ends here and now, a running one is marked and its worker told.
+-- KEYS 1: prefix
+-- ARGV 3: id, ms that the record lives on (0 not stored, -1 for ever), outcome (signed bytes)
+-- RETURNS 1 if there was something to stop, else 0
+-- WHY one script: between reading the state and ending the job, no worker may claim it
+
+local id, ttl = ARGV[1], tonumber(ARGV[2])
+local key = prefix .. 'job:' .. id
+local record = redis.call('GET', key)
+local letter = record and string.sub(record, 1, 1)
+local now = clock()
+if letter == 'R' then
+  if redis.call('ZADD', prefix .. 'aborts', 'NX', now, id) == 0 then
+    return 0
+  end
+  redis.call('PUBLISH', prefix .. 'control', id)
+  return 1
+elseif letter ~= 'Q' and letter ~= 'D' then
+  return 0
+end
+
+local lane, _, unique, stop = texts(record)
+if letter == 'D' then
+  redis.call('ZREM', prefix .. 'scheduled', id)
+else
+  -- A long lane keeps the stale id, and the claim that meets it skips it: removing it is O(length).
+  local list = prefix .. 'lane:' .. lane
+  if redis.call('LLEN', list) <= 1000 then
+    redis.call('LREM', list, 1, id)
+  end
+end
+local calls = tonumber(string.sub(record, stop + 1, stop + 6), 16)
+local history = tonumber(string.sub(record, stop + 7, stop + 12), 16)
+local ended = 'A' .. string.sub(record, 2, 18) .. hex(now) .. '00000000'
+  .. string.sub(record, 38, stop + 12 + calls + history) .. ARGV[3]
+if ttl == 0 then
+  redis.call('DEL', key)
+else
+  if ttl < 0 then
+    redis.call('SET', key, ended)
+  else
+    redis.call('SET', key, ended, 'PX', ttl)
+  end
+  redis.call('ZADD', prefix .. 'ended:aborted', now, id)
+end
+redis.call('ZREM', prefix .. 'aborts', id)
+if unique ~= '' then
+  release(unique, id)
+end
+notify({ id })
+return 1

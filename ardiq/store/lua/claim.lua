@@ -1,0 +1,141 @@
+-- Give a worker jobs to run; keep house on the way: reap one dead worker, promote what is due.
+-- KEYS 1: prefix
+-- ARGV 5 + 2 n: worker, number of this claim, lease ms, most jobs of housekeeping, most jobs to take;
+--   then lanes, first to drain first: lane, most jobs to take from it
+-- RETURNS {now, next due ms or 0, 1 if more may wait, ids marked for abort, id, record, id, record, ...}
+--   with the record as it was before the claim; {now, -1} when the worker has lost its lease
+-- WHY one script: a job is in a lane or held, never in neither; and housekeeping that rides on every
+--   claim needs no leader, no scheduler process and no lock
+
+local me, number, lease, bound = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local room = tonumber(ARGV[5])
+local now = clock()
+local stamp = hex(now)
+local workers, held = prefix .. 'workers', prefix .. 'held:' .. me
+
+if not redis.call('ZSCORE', workers, me) then
+  return { now, -1 }
+end
+-- The first write is one that a full server never refuses, so that a full queue can still be drained (R8).
+redis.call('ZREM', workers, '')
+redis.call('ZADD', workers, now + lease, me)
+
+local function keys_of(ids)
+  local keys = {}
+  for i, id in ipairs(ids) do
+    keys[i] = prefix .. 'job:' .. id
+  end
+  return keys
+end
+
+local function push(command, lanes)
+  for lane, ids in pairs(lanes) do
+    redis.call(command, prefix .. 'lane:' .. lane, unpack(ids))
+  end
+end
+
+local function add(lanes, lane, id)
+  lanes[lane] = lanes[lane] or {}
+  table.insert(lanes[lane], id)
+end
+
+local function reap(dead)
+  local theirs = prefix .. 'held:' .. dead
+  local found = redis.call('HSCAN', theirs, 0, 'COUNT', bound)[2]
+  local ids = {}
+  for i = 1, math.min(#found, bound * 2), 2 do
+    ids[#ids + 1] = found[i]
+  end
+  if #ids > 0 then
+    redis.call('HDEL', theirs, unpack(ids))
+    local lanes = {}
+    for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
+      if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(dead, 1, 8) then
+        local crashes = math.min(tonumber(string.sub(record, 6, 7), 16) + 1, 255)
+        local head = 'Q' .. string.sub(record, 2, 5) .. string.format('%02x', crashes)
+          .. string.sub(record, 8, 18) .. stamp .. '00000000'
+        redis.call('SETRANGE', prefix .. 'job:' .. ids[i], 0, head)
+        add(lanes, (texts(record)), ids[i])
+      end
+    end
+    push('LPUSH', lanes)
+  end
+  if redis.call('EXISTS', theirs) == 0 then
+    redis.call('ZREM', workers, dead)
+    redis.call('DEL', prefix .. 'worker:' .. dead)
+  end
+end
+
+local function promote()
+  local ids = redis.call('ZRANGEBYSCORE', prefix .. 'scheduled', '-inf', now, 'LIMIT', 0, bound)
+  if #ids == 0 then
+    return
+  end
+  redis.call('ZREM', prefix .. 'scheduled', unpack(ids))
+  local lanes = {}
+  for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
+    if record and string.sub(record, 1, 1) == 'D' then
+      redis.call('SETRANGE', prefix .. 'job:' .. ids[i], 0, 'Q')
+      add(lanes, (texts(record)), ids[i])
+    end
+  end
+  push('RPUSH', lanes)
+end
+
+local oldest = redis.call('ZRANGE', workers, 0, 0, 'WITHSCORES')
+if tonumber(oldest[2]) < now then
+  reap(oldest[1])
+end
+promote()
+
+local out, ids, from, more = { now, 0, 0, {} }, {}, {}, 0
+for i = 6, #ARGV, 2 do
+  local want = math.min(tonumber(ARGV[i + 1]), room - #ids)
+  local popped = want > 0 and redis.call('LPOP', prefix .. 'lane:' .. ARGV[i], want) or {}
+  for _, id in ipairs(popped or {}) do
+    ids[#ids + 1] = id
+    from[#from + 1] = ARGV[i]
+  end
+  if popped and want > 0 and #popped == want then
+    more = 1
+  end
+end
+
+local taken, mine = {}, {}
+if #ids > 0 then
+  for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
+    local id, lane = ids[i], from[i]
+    -- A lane may hold ids of jobs that were aborted, deleted, moved or started again: the record decides.
+    if record and string.sub(record, 1, 1) == 'Q' and string.sub(record, 38, 38 + #lane) == lane .. '\n' then
+      local flags = string.sub(record, 2, 2)
+      if flags == '3' then
+        local _, _, unique = texts(record)
+        release(unique, id)
+      end
+      redis.call('SETRANGE', prefix .. 'job:' .. id, 0,
+        'R' .. string.sub(record, 2, 18) .. stamp .. string.sub(me, 1, 8))
+      taken[#taken + 1] = id
+      mine[#mine + 1] = id
+      mine[#mine + 1] = number
+      out[#out + 1] = id
+      out[#out + 1] = record
+    end
+  end
+end
+if #taken > 0 then
+  redis.call('HSET', held, unpack(mine))
+  if redis.call('EXISTS', prefix .. 'aborts') == 1 then
+    for i, score in ipairs(redis.call('ZMSCORE', prefix .. 'aborts', unpack(taken))) do
+      if score then
+        table.insert(out[4], taken[i])
+      end
+    end
+  end
+end
+if more == 1 then
+  wake()
+end
+local next_due = redis.call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')
+out[2] = tonumber(next_due[2] or 0)
+out[3] = more
+return out

@@ -1,0 +1,39 @@
+-- Compare what a worker holds with what it knows of, after a reply was lost on the way.
+-- KEYS 1: prefix
+-- ARGV 2 + 1 n: worker, most jobs to hand back in this call; then the ids it knows of
+-- RETURNS {how many went back to their lanes, id that is not held any more, ...}; {-1} when the lease is lost
+-- WHY one script: a job that the worker never heard of goes back at once, uncharged, and cannot be claimed
+--   in between
+
+local me, bound = ARGV[1], tonumber(ARGV[2])
+local held = prefix .. 'held:' .. me
+if not redis.call('ZSCORE', prefix .. 'workers', me) then
+  return { -1 }
+end
+local known, out = {}, { 0 }
+for i = 3, #ARGV do
+  known[ARGV[i]] = true
+end
+local stamp = hex(clock())
+local found = redis.call('HKEYS', held)
+for _, id in ipairs(found) do
+  if known[id] then
+    known[id] = nil
+  elseif out[1] < bound then
+    redis.call('HDEL', held, id)
+    local key = prefix .. 'job:' .. id
+    local record = redis.call('GET', key)
+    if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(me, 1, 8) then
+      redis.call('SETRANGE', key, 0, 'Q' .. string.sub(record, 2, 18) .. stamp .. '00000000')
+      redis.call('LPUSH', prefix .. 'lane:' .. (texts(record)), id)
+    end
+    out[1] = out[1] + 1
+  end
+end
+if out[1] > 0 then
+  wake()
+end
+for id in pairs(known) do
+  out[#out + 1] = id
+end
+return out

@@ -1,0 +1,153 @@
+-- Take what a worker has to say about jobs that it holds: ended, to be retried, or given back.
+-- KEYS 1: prefix
+-- ARGV 5 + 7 n: worker, ms that ended jobs stay listed, most ended jobs listed, ms that failed jobs stay
+--   listed, most failed jobs kept; then for each job: id, number of its claim, verb, head (the first 18
+--   bytes of the record to come), wait (verb S F A X: ms that the record lives on, 0 not stored, -1 for
+--   ever; verb D: ms until it is due; verb Q: unused), tail (the record behind its time; verb Q: the lane),
+--   unique hash to free or ''
+-- RETURNS a list of id, reason ('done' settled before by this worker, 'stale' somebody else's by now) for
+--   each job that was refused
+-- WHY one script: leaving held:<worker> and getting an outcome are one step, and the membership is the
+--   fence: whoever does not hold a job under that claim can write nothing about it (R3)
+
+local me = ARGV[1]
+local held = prefix .. 'held:' .. me
+local ids, mine, refused = {}, {}, {}
+for i = 6, #ARGV, 7 do
+  ids[#ids + 1] = ARGV[i]
+end
+if #ids == 0 then
+  return refused
+end
+local numbers = redis.call('HMGET', held, unpack(ids))
+local leaving = {}
+for n, id in ipairs(ids) do
+  local i = 6 + (n - 1) * 7
+  if numbers[n] == ARGV[i + 1] then
+    mine[#mine + 1] = i
+    leaving[#leaving + 1] = id
+  else
+    local head = redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 36)
+    local same = string.sub(head, 1, 1) == ARGV[i + 2] and string.sub(head, 30, 37) == string.sub(me, 1, 8)
+    refused[#refused + 1] = id
+    refused[#refused + 1] = same and 'done' or 'stale'
+  end
+end
+if #mine == 0 then
+  return refused
+end
+-- First the write that a full server never refuses; after it nothing of this script is refused (R8).
+redis.call('HDEL', held, unpack(leaving))
+
+local now = clock()
+local stamp = hex(now)
+local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
+local ended, finished, due, again = {}, {}, {}, false
+local aborts = {}
+if redis.call('EXISTS', prefix .. 'aborts') == 1 then
+  for n, score in ipairs(redis.call('ZMSCORE', prefix .. 'aborts', unpack(leaving))) do
+    aborts[leaving[n]] = score or nil
+  end
+end
+
+local function finish(i, id, key, verb)
+  local ttl = tonumber(ARGV[i + 4])
+  local record = ARGV[i + 3] .. stamp .. ARGV[i + 5]
+  if ttl == 0 then
+    redis.call('DEL', key)
+  elseif ttl < 0 then
+    redis.call('SET', key, record)
+  else
+    redis.call('SET', key, record, 'PX', ttl)
+  end
+  if ttl ~= 0 then
+    local list = ended[verb]
+    if not list then
+      list = {}
+      ended[verb] = list
+    end
+    list[#list + 1] = now
+    list[#list + 1] = id
+  end
+  finished[#finished + 1] = id
+  if aborts[id] then
+    redis.call('ZREM', prefix .. 'aborts', id)
+  end
+  if ARGV[i + 6] ~= '' then
+    release(ARGV[i + 6], id)
+  end
+end
+
+local function retry(i, id, key)
+  if aborts[id] then
+    -- Marked for abort meanwhile: back to the head of its lane, where the next claim settles it as aborted.
+    local record = 'Q' .. string.sub(ARGV[i + 3], 2) .. stamp .. ARGV[i + 5]
+    redis.call('SET', key, record)
+    redis.call('LPUSH', prefix .. 'lane:' .. (texts(record)), id)
+    again = true
+  else
+    local at = now + tonumber(ARGV[i + 4])
+    redis.call('SET', key, ARGV[i + 3] .. hex(at) .. ARGV[i + 5])
+    due[#due + 1] = at
+    due[#due + 1] = id
+  end
+end
+
+for _, i in ipairs(mine) do
+  local id, verb = ARGV[i], ARGV[i + 2]
+  local key = prefix .. 'job:' .. id
+  if verb == 'Q' then
+    if redis.call('EXISTS', key) == 1 then
+      redis.call('SETRANGE', key, 0, ARGV[i + 3] .. stamp .. '00000000')
+      redis.call('LPUSH', prefix .. 'lane:' .. ARGV[i + 5], id)
+      again = true
+    end
+  elseif verb == 'D' then
+    retry(i, id, key)
+  else
+    finish(i, id, key, verb)
+  end
+end
+
+local function trim(status, age, most, records)
+  local index = prefix .. 'ended:' .. status
+  local bound = 2 * #mine + 100
+  if age > 0 then
+    local old = redis.call('ZCOUNT', index, '-inf', now - age)
+    if old > 0 then
+      redis.call('ZREMRANGEBYRANK', index, 0, math.min(old, bound) - 1)
+    end
+  end
+  local over = math.min(redis.call('ZCARD', index) - most, bound)
+  if over > 0 then
+    if records then
+      for _, id in ipairs(redis.call('ZRANGE', index, 0, over - 1)) do
+        redis.call('DEL', prefix .. 'job:' .. id)
+      end
+    end
+    redis.call('ZREMRANGEBYRANK', index, 0, over - 1)
+  end
+end
+
+for verb, list in pairs(ended) do
+  redis.call('ZADD', prefix .. 'ended:' .. ENDED[verb], unpack(list))
+  if verb == 'F' then
+    trim('failed', tonumber(ARGV[4]), tonumber(ARGV[5]), true)
+  else
+    trim(ENDED[verb], tonumber(ARGV[2]), tonumber(ARGV[3]), false)
+  end
+end
+if #due > 0 then
+  redis.call('ZADD', prefix .. 'scheduled', unpack(due))
+  local first = redis.call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')
+  for n = 1, #due, 2 do
+    if due[n] <= tonumber(first[2]) then
+      again = true
+    end
+  end
+end
+if again then
+  wake()
+end
+notify(finished)
+return refused

@@ -1,0 +1,70 @@
+"""Scripts and the calls made of them. One ``.lua`` file is one verb is one round trip.
+
+The loader reads the header of each script (KEYS, ARGV, RETURNS, WHY) and refuses a call whose
+number of arguments does not fit it, so that a script and its callers cannot drift apart unseen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+Part = str | bytes | int | float
+
+_HEADER = re.compile(r"^-- (KEYS|ARGV|RETURNS|WHY)\b(.*)$", re.M)
+_COUNT = re.compile(r"^\s*(\d+)(?:\s*\+\s*(\d+)\s*n)?\b")
+
+
+class Script:
+    """One verb in Lua. ``fixed`` arguments, then any number of groups of ``group`` arguments."""
+
+    def __init__(self, name: str, text: str, common: str = "") -> None:
+        header = dict(_HEADER.findall(text))
+        missing = {"KEYS", "ARGV", "RETURNS", "WHY"} - set(header)
+        if missing:
+            raise ValueError(f"{name}.lua: its header lacks {', '.join(sorted(missing))}")
+        counts = _COUNT.match(header["ARGV"])
+        if counts is None:
+            raise ValueError(f"{name}.lua: ARGV must start with a count, as in '-- ARGV 2 + 6 n'")
+        self.name = name
+        self.fixed, self.group = int(counts[1]), int(counts[2] or 0)
+        self.text = (common + "\n" + text).encode()
+        # SHA-1 names a script, as EVALSHA wants it; nothing relies on it for security.
+        self.sha = sha1(self.text, usedforsecurity=False).hexdigest()
+
+    def call(self, prefix: str, argv: Sequence[Part], decode: Callable[[Any], Any]) -> Call:
+        extra = len(argv) - self.fixed
+        if extra < 0 or (extra % self.group if self.group else extra):
+            want = f"{self.fixed} + {self.group} n" if self.group else str(self.fixed)
+            raise ValueError(f"{self.name}.lua wants {want} arguments, got {len(argv)}")
+        return Call(("EVALSHA", self.sha, 1, prefix, *argv), decode, self)
+
+
+class Call:
+    """A verb as a value: what to send and how to read the reply. Making one does no I/O."""
+
+    __slots__ = ("command", "decode", "script")
+
+    def __init__(
+        self, command: tuple[Part, ...], decode: Callable[[Any], Any], script: Script | None = None
+    ) -> None:
+        self.command = command
+        self.decode = decode
+        self.script = script
+
+    def in_full(self) -> tuple[Part, ...]:
+        """The same call with the text of its script, for a server that has lost it (R13)."""
+        assert self.script is not None
+        return ("EVAL", self.script.text, *self.command[2:])
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of ``lua/<name>.lua``, loaded once per process."""
+    folder = files("ardiq.store") / "lua"
+    common = (folder / "common.lua").read_text("utf-8")
+    return Script(name, (folder / f"{name}.lua").read_text("utf-8"), common)

@@ -1,0 +1,298 @@
+"""The verbs of the queue: each a pure function that returns a Call, with no I/O of its own.
+
+The two clients (client.py) run calls, so every verb is written once for sync and async callers, and
+is one round trip by construction. Times are milliseconds; whoever needs a date reckons it from the
+time of the server that comes with the replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ardiq.core.job import LETTER_OF, NOBODY, JobRecord, JobStatus, tail
+from ardiq.store.keys import Keys
+from ardiq.store.scripts import Call, Part, script
+
+CHUNK = 500  # most jobs in one script: keeps each below about 2 ms of the server (R9)
+HOUSEKEEPING = 100  # most jobs that one claim reaps or promotes
+MOST_WORKERS = 200  # most workers that a read for people looks at
+LISTED = 1_000_000  # most ended jobs of a status that stay listed
+
+_GIVE_BACK = b"Q"
+_RETRY = b"D"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What ``enqueue`` stores. ``delay_ms`` from now or ``schedule_ms`` absolute, never both."""
+
+    id: str
+    lane: str
+    name: str
+    call: bytes
+    delay_ms: int = 0
+    schedule_ms: int = 0
+    unique: str = ""
+    unique_ttl_ms: int = 0
+    unique_until_start: bool = False
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to a claim. ``lost``: the lease has run out, and nothing was claimed."""
+
+    now: int
+    next_due: int
+    more: bool
+    aborted: frozenset[str]
+    jobs: list[tuple[str, bytes]]
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    now: int
+    held: int
+    aborted: tuple[str, ...]
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One verdict on its way to Redis. ``wait`` in ms: until due (retry), or that the record lives on."""
+
+    id: str
+    claim: int
+    verb: bytes
+    head: bytes
+    wait: int
+    tail: bytes
+    unique: str = ""
+
+
+def _same(reply: Any) -> Any:
+    return reply
+
+
+def _text(reply: bytes) -> str:
+    return reply.decode()
+
+
+def _answer(reply: int | bytes) -> bool | str:
+    return reply.decode() if isinstance(reply, bytes) else reply == 1
+
+
+def _new(job: NewJob) -> tuple[Part, ...]:
+    flags = (b"3" if job.unique_until_start else b"1") if job.unique else b"0"
+    due = f"+{job.delay_ms}" if job.delay_ms else f"={job.schedule_ms}" if job.schedule_ms else ""
+    return (
+        job.id,
+        job.lane,
+        due,
+        "r" if job.replace else "",
+        f"{job.unique_ttl_ms}:{job.unique}" if job.unique else "",
+        flags + tail(job.lane, job.name, job.unique, job.call),
+    )
+
+
+def enqueue(keys: Keys, jobs: Sequence[NewJob]) -> Call:
+    """Store jobs. Answers for each: True (created), False (its id is taken), or the id that holds its slot."""
+    argv = [part for job in jobs for part in _new(job)]
+    return script("enqueue").call(keys.prefix, argv, lambda reply: [_answer(answer) for answer in reply])
+
+
+def register(keys: Keys, worker: str, lease_ms: int, about: Mapping[str, Part]) -> Call:
+    """Give a worker its lease. Answers the time of the server."""
+    fields = [part for item in about.items() for part in item]
+    return script("register").call(keys.prefix, [worker, lease_ms, *fields], int)
+
+
+def unregister(keys: Keys, worker: str) -> Call:
+    return script("unregister").call(keys.prefix, [worker], int)
+
+
+def _claimed(reply: Any) -> Claimed:
+    if reply[1] == -1:
+        return Claimed(reply[0], 0, False, frozenset(), [], lost=True)
+    ids = [id.decode() for id in reply[4::2]]
+    return Claimed(
+        reply[0],
+        reply[1],
+        reply[2] == 1,
+        frozenset(id.decode() for id in reply[3]),
+        list(zip(ids, reply[5::2], strict=True)),
+    )
+
+
+def claim(
+    keys: Keys, worker: str, number: int, lease_ms: int, most: int, lanes: Iterable[tuple[str, int]]
+) -> Call:
+    """Take up to ``most`` jobs; ``lanes`` in the order in which to drain them, each with a limit of its own."""
+    argv: list[Part] = [worker, number, lease_ms, HOUSEKEEPING, most]
+    for lane, limit in lanes:
+        argv += (lane, min(limit, most))
+    return script("claim").call(keys.prefix, argv, _claimed)
+
+
+def _renewed(reply: Any) -> Renewed:
+    if reply[1] == -1:
+        return Renewed(reply[0], 0, (), lost=True)
+    return Renewed(reply[0], reply[1], tuple(id.decode() for id in reply[2:]))
+
+
+def renew(keys: Keys, worker: str, lease_ms: int, doing: Mapping[str, Part]) -> Call:
+    fields = [part for item in doing.items() for part in item]
+    return script("renew").call(keys.prefix, [worker, lease_ms, CHUNK, *fields], _renewed)
+
+
+def reconcile(keys: Keys, worker: str, known: Iterable[str]) -> Call:
+    """Hand back what the worker does not know of. Answers (handed back or -1 lease lost, ids not held)."""
+    return script("reconcile").call(
+        keys.prefix, [worker, CHUNK, *known], lambda reply: (reply[0], [id.decode() for id in reply[1:]])
+    )
+
+
+def finished(
+    job: JobRecord, claim: int, status: JobStatus, attempts: int, ttl_ms: int, worker: str, outcome: bytes,
+    history: bytes | None = None,
+) -> Settlement:  # fmt: skip
+    """The job has ended. ``ttl_ms``: how long its record lives on; 0 not stored, negative for ever."""
+    return Settlement(
+        job.id,
+        claim,
+        LETTER_OF[status].encode(),
+        job.head(status, attempts),
+        max(ttl_ms, -1),
+        worker[:8].encode() + job.tail(history, outcome),
+        job.unique,
+    )
+
+
+def retried(job: JobRecord, claim: int, attempts: int, delay_ms: int, history: bytes) -> Settlement:
+    """The job runs again in ``delay_ms``; ``attempts`` unchanged parks it, one more charges the budget."""
+    head = job.head(JobStatus.SCHEDULED, attempts)
+    return Settlement(job.id, claim, _RETRY, head, delay_ms, NOBODY + job.tail(history))
+
+
+def given_back(job: JobRecord, claim: int) -> Settlement:
+    """The job was not started, or its worker stops: to the head of its lane, nothing charged."""
+    return Settlement(job.id, claim, _GIVE_BACK, job.head(JobStatus.QUEUED), 0, job.lane.encode())
+
+
+def settle(
+    keys: Keys, worker: str, settlements: Iterable[Settlement], *, listed_ms: int, failed_ms: int, failed_most: int
+) -> Call:
+    """Commit verdicts. Answers {id: 'done' or 'stale'} of those that were refused by the fence."""
+    argv: list[Part] = [worker, listed_ms, LISTED, failed_ms, failed_most]
+    for one in settlements:
+        argv += (one.id, one.claim, one.verb, one.head, one.wait, one.tail, one.unique)
+    return script("settle").call(keys.prefix, argv, _refused)
+
+
+def _refused(reply: Any) -> dict[str, str]:
+    return {id.decode(): reason.decode() for id, reason in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def abort(keys: Keys, id: str, ttl_ms: int, outcome: bytes) -> Call:
+    """Stop a job. Answers whether there was something to stop."""
+    return script("abort").call(keys.prefix, [id, max(ttl_ms, -1), outcome], bool)
+
+
+Replayed = Literal["queued", "not ended", "slot taken"]
+
+
+def replay(keys: Keys, ids: Sequence[str]) -> Call:
+    """Run ended jobs again under their own ids. Answers {id: Replayed}."""
+    words: dict[int, Replayed] = {1: "queued", 0: "not ended", 2: "slot taken"}
+    return script("replay").call(
+        keys.prefix,
+        list(ids),
+        lambda reply: {id: words[answer] for id, answer in zip(ids, reply, strict=True)},
+    )
+
+
+def delete(keys: Keys, ids: Sequence[str]) -> Call:
+    """Remove jobs that do not run. Answers {id: whether it was removed}."""
+    return script("delete").call(
+        keys.prefix,
+        list(ids),
+        lambda reply: {id: answer == 1 for id, answer in zip(ids, reply, strict=True)},
+    )
+
+
+def wait(keys: Keys, id: str, client: str) -> Call:
+    """Read a job and ask to be told of its end. Answers its record, b'' while it lives, None if unknown."""
+    return script("wait").call(keys.prefix, [id, client], _same)
+
+
+def read(keys: Keys, ids: Sequence[str]) -> Call:
+    """The records of many jobs in one MGET; None where there is none."""
+    return Call(("MGET", *(keys.job(id) for id in ids)), _same)
+
+
+def counts(keys: Keys, lanes: Sequence[str]) -> Call:
+    return script("counts").call(keys.prefix, [MOST_WORKERS, *lanes], list)
+
+
+def running(keys: Keys, most: int) -> Call:
+    """Ids of jobs that workers hold, at most ``most`` of them."""
+    return script("running").call(keys.prefix, [MOST_WORKERS, most], lambda reply: [id.decode() for id in reply])
+
+
+def length(keys: Keys, lane: str) -> Call:
+    return Call(("LLEN", keys.lane(lane)), int)
+
+
+def lane_page(keys: Keys, lane: str, offset: int, limit: int) -> Call:
+    """Ids of a lane, the last to arrive first."""
+    stop, start = -1 - offset, -offset - limit
+    return Call(
+        ("LRANGE", keys.lane(lane), start, stop), lambda reply: [id.decode() for id in reversed(reply)]
+    )
+
+
+def _scored(reply: Any) -> list[tuple[str, int]]:
+    return [(id.decode(), int(float(score))) for id, score in zip(reply[::2], reply[1::2], strict=True)]
+
+
+def ended_page(keys: Keys, status: JobStatus, offset: int, limit: int, oldest_first: bool = False) -> Call:
+    """(id, end) of ended jobs, the latest first."""
+    command = "ZRANGE" if oldest_first else "ZREVRANGE"
+    key = keys.ended(status)
+    return Call((command, key, offset, offset + limit - 1, "WITHSCORES"), _scored)
+
+
+def scheduled_page(keys: Keys, offset: int, limit: int, latest_first: bool = False) -> Call:
+    """(id, due) of scheduled jobs, the next to come first."""
+    command = "ZREVRANGE" if latest_first else "ZRANGE"
+    return Call((command, keys.scheduled, offset, offset + limit - 1, "WITHSCORES"), _scored)
+
+
+def workers(keys: Keys) -> Call:
+    """(worker, end of its lease), at most MOST_WORKERS of them."""
+    return Call(("ZREVRANGE", keys.workers, 0, MOST_WORKERS - 1, "WITHSCORES"), _scored)
+
+
+def worker_info(keys: Keys, worker: str) -> Call:
+    def decode(reply: Any) -> dict[str, str]:
+        texts = [part.decode() for part in reply]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    return Call(("HGETALL", keys.worker(worker)), decode)
+
+
+def held(keys: Keys, worker: str) -> Call:
+    return Call(("HLEN", keys.held(worker)), int)
+
+
+def forget(keys: Keys, status: JobStatus, ids: Sequence[str]) -> Call:
+    """Drop ids of ended jobs whose record is gone from the list of their status."""
+    return Call(("ZREM", keys.ended(status), *ids), int)
+
+
+def listen(keys: Keys, seconds: float) -> Call:
+    """Block until something may be claimed, at most ``seconds``. Answers whether it was told."""
+    return Call(("BLPOP", keys.wake, seconds), lambda reply: reply is not None)
