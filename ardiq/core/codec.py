@@ -1,0 +1,137 @@
+"""Values to signed bytes and back: data only, with limits; one place where bad bytes become BadPayload.
+
+A blob is a 16-byte keyed BLAKE2b MAC and a body (see ``extensions`` for its format); without keys
+it is the body alone. The MAC covers version, kind, queue, subject and body, so that bytes cannot be
+moved to another job, or a result passed off as a call. It does not stop who can write to Redis
+from deleting, repeating or reordering whole jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from hmac import compare_digest
+from typing import Any
+
+import msgpack
+
+from .errors import ArdiqError, BadPayload, BadSignature, EncodeError
+from .extensions import pack, register_extension, unpack
+from .paths import Root, explain, spelt
+
+__all__ = ["Codec", "register_extension"]
+
+MAC = 16
+VERSION = b"v1"
+_PERSON = b"ardiq.sign.v1"
+_BAD = (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException)
+
+
+def _part(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+class Codec:
+    """Encodes and decodes for one queue. Safe to share between threads.
+
+    ``keys`` are secrets of any length: the first signs, each is tried when verifying; none switches
+    signing off. ``serializer`` and ``deserializer`` replace the body format, never the signature.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        keys: Sequence[bytes] = (),
+        serializer: Callable[[Any], bytes] | None = None,
+        deserializer: Callable[[bytes], Any] | None = None,
+    ) -> None:
+        if any(not key for key in keys):
+            raise ValueError("A signing key is empty; leave it out, or give it at least one byte.")
+        self.queue = queue
+        self._keys = tuple(blake2b(key, digest_size=64, person=_PERSON).digest() for key in keys)
+        self._states: dict[str, tuple[blake2b, ...]] = {}
+        self._serializer = serializer
+        self._deserializer = deserializer
+
+    def __repr__(self) -> str:
+        return f"Codec({self.queue!r}, {'signing' if self._keys else 'not signing'})"
+
+    def encode(self, kind: str, subject: bytes, value: object, root: Root = "value") -> bytes:
+        """The value as a blob, bound to ``kind`` (call, result...) and ``subject`` (whose it is).
+
+        Raises EncodeError with the path of the value at fault. ``root`` is how paths begin; a tuple
+        names the items of a list, as in ``("args", "kwargs")``: ``args[0]['user']``.
+        """
+        try:
+            body = pack(value) if self._serializer is None else self._serialize(value)
+        except MemoryError:
+            raise
+        except Exception as problem:
+            raise self._refusal(value, root, problem) from problem
+        if not self._keys:
+            return body
+        mac = (self._states.get(kind) or self._prepare(kind))[0].copy()
+        mac.update(len(subject).to_bytes(4, "big") + subject + body)
+        return mac.digest() + body
+
+    def decode(self, kind: str, subject: bytes, blob: bytes) -> object:
+        """The value of a blob. Raises BadSignature before anything is decoded, or BadPayload.
+
+        Errors that a registered extension raises on purpose (a row that is gone) pass through.
+        """
+        if self._keys:
+            body = blob[MAC:]
+            self._verify(kind, subject, blob, body)
+        else:
+            body = blob
+        if self._deserializer is not None:
+            return self._deserialize(kind, body)
+        try:
+            return unpack(body)
+        except ArdiqError:
+            raise
+        except _BAD as problem:
+            reason = str(problem) or type(problem).__name__
+            raise BadPayload(f"cannot decode this {kind}: {reason}; was it written by ardiq?") from problem
+
+    def _verify(self, kind: str, subject: bytes, blob: bytes, body: bytes) -> None:
+        message = len(subject).to_bytes(4, "big") + subject + body
+        for state in self._states.get(kind) or self._prepare(kind):
+            mac = state.copy()
+            mac.update(message)
+            if compare_digest(mac.digest(), blob[:MAC]):
+                return
+        raise BadSignature(
+            f"the signature of this {kind} does not match: its bytes were changed, or its writer has another "
+            "SECRET_KEY (keep the old one in SECRET_KEY_FALLBACKS) or SIGNING switched off."
+        )
+
+    def _prepare(self, kind: str) -> tuple[blake2b, ...]:
+        """Hash states that have read the key and all that is the same for every blob of this kind."""
+        prefix = VERSION + _part(kind.encode()) + _part(self.queue.encode())
+        states = tuple(blake2b(prefix, digest_size=MAC, key=key) for key in self._keys)
+        self._states[kind] = states
+        return states
+
+    def _serialize(self, value: object) -> bytes:
+        assert self._serializer is not None  # noqa: S101 - for the type checker
+        body: object = self._serializer(value)
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            return bytes(body)
+        raise TypeError(f"it returned {type(body).__name__}, not bytes")
+
+    def _deserialize(self, kind: str, body: bytes) -> object:
+        assert self._deserializer is not None  # noqa: S101 - for the type checker
+        try:
+            return self._deserializer(body)
+        except ArdiqError:
+            raise
+        except Exception as problem:
+            reason = f"{type(problem).__name__}: {problem}"
+            raise BadPayload(f"cannot decode this {kind}: the deserializer failed with {reason}") from problem
+
+    def _refusal(self, value: object, root: Root, problem: Exception) -> EncodeError:
+        if self._serializer is None:
+            return explain(value, root, problem)
+        reason = f"{type(problem).__name__}: {problem}"
+        return EncodeError(f"cannot encode {spelt(root)}: the serializer failed with {reason}")
