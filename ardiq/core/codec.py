@@ -15,9 +15,9 @@ from typing import Any
 
 import msgpack
 
-from .errors import ArdiqError, BadPayload, BadSignature, EncodeError
-from .extensions import pack, register_extension, unpack
-from .paths import Root, explain, spelt
+from ardiq.core.errors import ArdiqError, BadPayload, BadSignature, EncodeError
+from ardiq.core.extensions import pack, register_extension, unpack
+from ardiq.core.paths import Root, explain, spelt
 
 __all__ = ["Codec", "register_extension"]
 
@@ -114,14 +114,14 @@ class Codec:
         return states
 
     def _serialize(self, value: object) -> bytes:
-        assert self._serializer is not None  # noqa: S101 - for the type checker
+        assert self._serializer is not None
         body: object = self._serializer(value)
         if isinstance(body, (bytes, bytearray, memoryview)):
             return bytes(body)
         raise TypeError(f"it returned {type(body).__name__}, not bytes")
 
     def _deserialize(self, kind: str, body: bytes) -> object:
-        assert self._deserializer is not None  # noqa: S101 - for the type checker
+        assert self._deserializer is not None
         try:
             return self._deserializer(body)
         except ArdiqError:

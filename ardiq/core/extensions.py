@@ -7,9 +7,9 @@ code   type                       data
 4      int beyond 64 bits         signed, big-endian, up to 4,096 bits
 5      Decimal                    its exact text
 6      UUID                       16 bytes
-7      datetime                   year month day hour minute second fold microsecond, then the zone (see ``times``)
+7      datetime                   year month day hour minute second fold microsecond, zone (see ``times``)
 8      date                       year month day
-9      time                       hour minute second fold microsecond, then the zone
+9      time                       hour minute second fold microsecond, zone
 10     timedelta                  days seconds microseconds
 64-127 ``register_extension``     whatever its encoder wrote
 =====  =========================  =====================================================================
@@ -30,7 +30,7 @@ from uuid import UUID
 
 import msgpack
 
-from . import times
+from ardiq.core import times
 
 TUPLE, SET, FROZENSET, BIG_INT, DECIMAL, UUID_, DATETIME, DATE, TIME, TIMEDELTA = range(1, 11)
 MAX_INT_BITS = 4_096

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from .redact import shown
+from ardiq.core.redact import shown
 
 _NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 LIMITS = {"task": 200}

@@ -6,10 +6,10 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from .errors import OptionError
-from .names import check_name
-from .redact import masked, safe_url
-from .rules import Complaint, complaints, resolve
+from ardiq.core.errors import OptionError
+from ardiq.core.names import check_name
+from ardiq.core.redact import masked, safe_url
+from ardiq.core.rules import Complaint, complaints, resolve
 
 __all__ = ["Complaint", "Options", "check_name", "complaints"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from .errors import EncodeError
-from .extensions import pack
-from .redact import shown
+from ardiq.core.errors import EncodeError
+from ardiq.core.extensions import pack
+from ardiq.core.redact import shown
 
 Root = str | tuple[str, ...]
 MAX_DEPTH = 500  # msgpack's own limit is a little above

@@ -13,7 +13,7 @@ E007  a number is not whole, or outside its bounds
 E008  BACKOFF_MS is neither milliseconds nor callable nor "exponential"
 E009  a switch is neither True nor False
 E010  REDIS_URL is not a URL of a known scheme
-E011  REDIS_OPTIONS is not a dict with names as keys
+E011  REDIS_OPTIONS is not a dict of names, or has sentinels and no service_name
 E012  SERIALIZER and DESERIALIZER do not come as a pair of importable callables
 E013  TIME_ZONE is unknown
 ====  ==========================================================================
@@ -28,8 +28,8 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from .names import check_name, did_you_mean
-from .redact import masked, safe_url, shown
+from ardiq.core.names import check_name, did_you_mean
+from ardiq.core.redact import masked, safe_url, shown
 
 TEN_YEARS_MS = 315_360_000_000
 SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", "embedded", "fake")
@@ -152,8 +152,11 @@ def _url(value: object) -> str | None:
 
 
 def _redis_options(value: object) -> str | None:
-    named = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
-    return None if named else "it must be a dict of keyword arguments for redis-py"
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return "it must be a dict of keyword arguments for redis-py"
+    if value.get("sentinels") and not value.get("service_name"):
+        return "sentinels need a service_name beside them, the name of the primary"
+    return None
 
 
 def _time_zone(value: object) -> str | None:

@@ -18,7 +18,7 @@ _OFFSET = struct.Struct(">ciI")
 
 
 def from_datetime(value: datetime) -> bytes:
-    v = value
+    v = value  # short, to keep the fields in one line
     head = _DATETIME.pack(v.year, v.month, v.day, v.hour, v.minute, v.second, v.fold, v.microsecond)
     return head + _from_zone(v.tzinfo)
 
@@ -67,10 +67,8 @@ def _from_zone(zone: tzinfo | None) -> bytes:
         return head if name == timezone(offset).tzname(None) else head + name.encode()
     if isinstance(zone, zoneinfo.ZoneInfo) and zone.key:
         return b"Z" + zone.key.encode()
-    kind = type(zone)
-    raise TypeError(
-        f"its time zone is a {kind.__module__}.{kind.__qualname__}; convert it to zoneinfo.ZoneInfo or datetime.UTC"
-    )
+    kind = f"{type(zone).__module__}.{type(zone).__qualname__}"
+    raise TypeError(f"its time zone is a {kind}; convert it to zoneinfo.ZoneInfo or datetime.UTC")
 
 
 def _to_zone(data: bytes) -> tzinfo | None:
