@@ -66,13 +66,13 @@ def options(alias: str = DEFAULT_ALIAS) -> Options:
 
 
 def merged(queue: str, given: Mapping[str, object]) -> Options:
-    """Options built in code (keys in lower case) over those of the same queue in settings, where there are any.
+    """Options built in code (keys in lower case) over those that settings have for the same queue.
 
     Works without settings, too. Raises OptionError for what is wrong with ``given``.
     """
     if not given and _have_settings() and queue in _queues():
         return options(queue)
-    base: dict[str, object] = {"redis_url": os.environ.get("ARDIQ_REDIS_URL") or REDIS_URL}
+    base: dict[str, Any] = {"redis_url": os.environ.get("ARDIQ_REDIS_URL") or REDIS_URL}
     if _have_settings():
         base = defaults() | {key.lower(): value for key, value in _queues().get(queue, {}).items()}
     if "priorities" in given:

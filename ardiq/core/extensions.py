@@ -93,7 +93,14 @@ def _check_decimal(value: Decimal) -> None:
 
 def _set_list(code: int, value: Any) -> list[object]:
     # The order of a set changes with every process; equal calls must be equal bytes.
-    return [_MARKS[code], *sorted(value, key=pack)]
+    return [_MARKS[code], *sorted(map(_settled, value), key=pack)]
+
+
+def _settled(item: object) -> object:
+    """A set's item with its own sets already in order: sorting them at every level would cost 2**depth."""
+    if type(item) is tuple:
+        return [_MARKS[TUPLE], *map(_settled, item)]
+    return _set_list(FROZENSET, item) if type(item) is frozenset else item
 
 
 def _plain_int(value: int) -> object:
@@ -152,9 +159,10 @@ def pack(value: object) -> bytes:
         packer = _packers.pop()
     except IndexError:
         packer = msgpack.Packer(default=default, strict_types=True, buf_size=4_096)
-    body = packer.pack(value)  # one that failed is not put back
-    _packers.append(packer)
-    return body  # type: ignore[no-any-return]
+    # Packed one level deeper than needed: msgpack packs 1,024 levels, but unpacks only 1,023.
+    body: bytes = packer.pack([value])[1:]
+    _packers.append(packer)  # one that failed is not put back
+    return body
 
 
 # -- decoding ------------------------------------------------------------------------

@@ -4,7 +4,8 @@
 
     offset  width  what
     0       1      status letter (LETTERS)
-    1       1      flags, a hex digit: 1 = holds a unique slot, 2 = frees it at its first start
+    1       1      flags, a hex digit: 1 = holds a unique slot, 2 = frees it at its first start,
+                   4 = has started before
     2       3      attempts that ended and were charged to the retry budget, hex
     5       2      crashes: how often a worker died while it held the job, hex
     7       11     enqueued, epoch ms of the server, hex
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 HEAD = 37
+ID_MOST = 200
 NOBODY = b"00000000"
 
 
@@ -58,6 +60,23 @@ ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.ABORTED, JobStatus.EXP
 
 FLAG_UNIQUE = 1
 FLAG_UNTIL_START = 2
+FLAG_STARTED = 4  # it has started once, so that its expiry window is over
+
+
+def check_id(id: object) -> str:
+    """Return a job id, or raise TypeError or ValueError that says what one is.
+
+    Braces would move its key to another slot of a Cluster, control characters would forge log lines.
+    """
+    if not isinstance(id, str):
+        raise TypeError(f"task_id={id!r}: give a str, for example f'sync:{{account_id}}'.")
+    size = len(id.encode("utf-8", "replace"))
+    if not 1 <= size <= ID_MOST or not id.isprintable() or "{" in id or "}" in id or "\n" in id:
+        raise ValueError(
+            f"task_id={id[:80]!r}: give 1 to {ID_MOST} bytes of printable text without braces; "
+            "hash longer keys, for example with hashlib."
+        )
+    return id
 
 
 def tail(lane: str, name: str, unique: str, call: bytes, history: bytes = b"", outcome: bytes = b"") -> bytes:

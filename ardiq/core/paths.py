@@ -9,7 +9,7 @@ from ardiq.core.extensions import pack
 from ardiq.core.redact import shown
 
 Root = str | tuple[str, ...]
-MAX_DEPTH = 500  # msgpack's own limit is a little above
+MAX_DEPTH = 1_000  # msgpack's own limit is a little above
 
 
 def spelt(root: Root) -> str:
@@ -64,7 +64,7 @@ def _fault(path: str, item: object, inside: set[int], depth: int) -> tuple[str, 
     if container and id(item) in inside:
         return path, ValueError("it contains itself; pass plain data without cycles")
     if container and depth > MAX_DEPTH:
-        return path, ValueError(f"it is nested more than {MAX_DEPTH} levels deep; flatten it")
+        return path, ValueError(f"it is nested more than {MAX_DEPTH:,} levels deep; flatten it")
     if container:
         return None
     try:

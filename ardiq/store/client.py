@@ -220,6 +220,31 @@ class AsyncStore:
             self.close()
         raise error
 
+    async def run_each(self, calls: Iterable[Call]) -> AsyncIterator[Any]:
+        """Run a stream of calls, preparing the next one while the server works on the last."""
+        flight: tuple[Call, asyncio.Future[Any]] | None = None
+        link = await self._opened()
+        for call in calls:
+            future = link.send(hiredis.pack_command(call.command))
+            if flight is not None:
+                yield await self._landed(*flight)
+            flight = (call, future)
+        if flight is not None:
+            yield await self._landed(*flight)
+
+    async def _opened(self) -> Link:
+        try:
+            return await self.open()
+        except ConnectionError as error:
+            raise self.endpoint.unreachable(error) from error
+
+    async def _landed(self, call: Call, flight: asyncio.Future[Any]) -> Any:
+        try:
+            reply = await flight
+        except ConnectionError:
+            return await self.run(call)
+        return await self._refusal(call, str(reply)) if isinstance(reply, Refusal) else call.decode(reply)
+
     async def run_many(self, calls: Iterable[Call]) -> list[Any]:
         """Run calls in one round trip, answers in order. Not atomic across calls."""
         return list(await asyncio.gather(*(self.run(call) for call in calls)))

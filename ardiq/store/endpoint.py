@@ -95,6 +95,6 @@ class Endpoint:
     def unreachable(self, error: BaseException) -> BrokerError:
         place = self.service or self.url.rpartition("@")[2].removeprefix("redis://")
         return BrokerError(
-            f"Redis at {place} cannot be reached: {error or type(error).__name__}. "
+            f"Redis at {place} cannot be reached: {str(error).rstrip('.') or type(error).__name__}. "
             "Check REDIS_URL and that the server is running."
         )

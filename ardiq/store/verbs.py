@@ -24,7 +24,7 @@ _GIVE_BACK = b"Q"
 _RETRY = b"D"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewJob:
     """What ``enqueue`` stores. ``delay_ms`` from now or ``schedule_ms`` absolute, never both."""
 

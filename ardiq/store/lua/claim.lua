@@ -108,7 +108,7 @@ if #ids > 0 then
     -- A lane may hold ids of jobs that were aborted, deleted, moved or started again: the record decides.
     if record and string.sub(record, 1, 1) == 'Q' and string.sub(record, 38, 38 + #lane) == lane .. '\n' then
       local flags = string.sub(record, 2, 2)
-      if flags == '3' then
+      if flags == '3' or flags == '7' then
         local _, _, unique = texts(record)
         release(unique, id)
       end

@@ -1,0 +1,70 @@
+"""ardiq: a task queue for Django on Redis or Valkey.
+
+The names below are loaded when first used, so that importing this package (as INSTALLED_APPS does)
+needs no settings and costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ardiq.version import __version__
+
+if TYPE_CHECKING:
+    from ardiq.api import Ardiq, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
+    from ardiq.core import errors
+    from ardiq.core.context import JobContext, current_job
+    from ardiq.core.errors import ArdiqError, BrokerError, Retry, TaskError
+    from ardiq.core.job import JobStatus
+    from ardiq.core.outcome import TaskResult
+    from ardiq.results import Job, JobInfo
+
+_HOMES = {
+    "ardiq.api": (
+        "Ardiq", "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
+    ),
+    "ardiq.core.context": ("JobContext", "current_job"),
+    "ardiq.core.errors": ("ArdiqError", "BrokerError", "Retry", "TaskError"),
+    "ardiq.core.job": ("JobStatus",),
+    "ardiq.core.outcome": ("TaskResult",),
+    "ardiq.results": ("Job", "JobInfo"),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Ardiq",
+    "ArdiqError",
+    "BrokerError",
+    "Job",
+    "JobContext",
+    "JobInfo",
+    "JobStatus",
+    "Retry",
+    "TaskError",
+    "TaskResult",
+    "__version__",
+    "current_job",
+    "enqueue_many",
+    "enqueue_many_sync",
+    "errors",
+    "queue",
+    "ref",
+    "send",
+    "send_sync",
+    "task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("ardiq.core.errors")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ardiq' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,293 @@
+"""Front door one: ``Ardiq``, and the module-level ``task``, ``send`` and ``ref`` of the queues in settings."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, TypeVar, cast, overload
+
+from ardiq import conf
+from ardiq.connection import Broker, broker
+from ardiq.core.names import check_name
+from ardiq.core.options import Options
+from ardiq.core.registry import Definition, Registry, UniqueKey
+from ardiq.core.retry import Backoff
+from ardiq.enqueuing import Prepared, Ref, Task, handle
+from ardiq.results import Job, JobInfo, JobStatus, TaskResult
+from ardiq.store import verbs
+from ardiq.transactions import handed_over_at_commit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Exceptions = type[BaseException] | tuple[type[BaseException], ...]
+ErrorHook = Callable[..., Any]
+
+_apps: list[weakref.ref[Ardiq]] = []
+_settings_apps: dict[str, Ardiq] = {}
+
+
+class Ardiq:
+    """One queue: its options, its tasks, and the ways to enqueue and to look.
+
+    Inside a Django project the options of the same queue in ``settings.ARDIQ`` hold where none are
+    given here. Raises OptionError (a ValueError) for an unknown or invalid option.
+    """
+
+    def __init__(
+        self,
+        queue_name: str = "default",
+        priorities: Iterable[str] | None = None,
+        redis_url: str | None = None,
+        **options: Any,
+    ) -> None:
+        check_name("queue", queue_name)
+        self.queue_name = queue_name
+        self._given = dict(options)
+        if priorities is not None:
+            self._given["priorities"] = list(priorities)
+        if redis_url is not None:
+            self._given["redis_url"] = redis_url
+        self._options: tuple[object, Options] | None = None
+        self.registry = Registry()
+        self.tasks: dict[str, Task[..., Any]] = {}
+        self.error_hooks: list[ErrorHook] = []
+        if self._given:
+            self.options  # noqa: B018 - an invalid option is refused here, not at the first enqueue
+        _apps.append(weakref.ref(self))
+
+    def __repr__(self) -> str:
+        return f"<Ardiq queue {self.queue_name!r} with {len(self.tasks)} tasks>"
+
+    @property
+    def options(self) -> Options:
+        """The options in force, read anew after settings have changed."""
+        version = conf.version()
+        if self._options is None or self._options[0] != version:
+            self._options = (version, conf.merged(self.queue_name, self._given))
+        return self._options[1]
+
+    @property
+    def broker(self) -> Broker:
+        return broker(self.options)
+
+    def check_lane(self, lane: str) -> str:
+        """Raise ValueError for a lane that this queue does not have."""
+        lanes = self.options.priorities
+        if lane not in lanes:
+            raise ValueError(
+                f"{lane!r} is no priority lane of queue {self.queue_name!r}; its lanes are {', '.join(lanes)} "
+                "(lowest first, PRIORITIES)."
+            )
+        return lane
+
+    # -- defining ---------------------------------------------------------------------------------
+
+    @overload
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
+        retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, result_ttl_ms."""
+
+        def register(function: Callable[..., Any]) -> Task[..., Any]:
+            definition = self._define(function, **options)
+            self.registry.add(definition)
+            task = self.tasks[definition.name] = Task(self, definition)
+            return task
+
+        return register if fn is None else register(fn)
+
+    def _define(
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: str | None = None,
+        max_retries: int | None = None,
+        backoff_ms: Backoff | None = None,
+        retry_on: Exceptions = Exception,
+        dont_retry_on: Exceptions = (),
+        timeout: float | None = None,
+        unique: bool | UniqueKey = False,
+        unique_until: str = "done",
+        unique_ttl_ms: int = 0,
+        result_ttl_ms: int | None = None,
+        executor: str = "thread",
+    ) -> Definition:
+        if queue not in (None, self.queue_name):
+            raise ValueError(f"queue={queue!r}: this decorator belongs to the queue {self.queue_name!r}.")
+        if priority is not None:
+            self.check_lane(priority)
+        return Definition.checked(
+            fn,
+            name=name,
+            queue=self.queue_name,
+            lane=priority or "",
+            max_retries=max_retries,
+            backoff_ms=backoff_ms,
+            retry_on=retry_on,
+            dont_retry_on=dont_retry_on,
+            timeout=timeout,
+            unique=unique,
+            unique_until=unique_until,
+            unique_ttl_ms=unique_ttl_ms,
+            result_ttl_ms=result_ttl_ms,
+            executor=executor,
+        )
+
+    def on_error(self, hook: ErrorHook) -> ErrorHook:
+        """Register a hook, sync or async, called as ``hook(error, job)`` after every failed attempt and
+        the last ``Retry``. Hooks run in order; one that raises is logged and changes nothing."""
+        self.error_hooks.append(hook)
+        return hook
+
+    # -- enqueuing --------------------------------------------------------------------------------
+
+    def ref(self, name: str) -> Ref:
+        """A task by name, for producers that cannot import it."""
+        return Ref(self, name)
+
+    async def send(self, name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Enqueue a task by its name."""
+        return await self.ref(name).enqueue(*args, **kwargs)
+
+    def send_sync(self, name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
+        """``send`` for sync code."""
+        return self.ref(name).enqueue_sync(*args, **kwargs)
+
+    async def enqueue_many(self, calls: Iterable[Prepared]) -> list[Job[Any]]:
+        """Enqueue prepared calls, of any mix of tasks, in order: ``enqueue_many(add.prepare(i, i) for i in x)``.
+
+        Everything is checked before anything is sent. One round trip for each 500 jobs; not atomic
+        across those. Raises BrokerError when Redis cannot be reached.
+        """
+        own = self.broker
+        jobs = [call.build(own) for call in self._mine(calls)]
+        answers = await own.here().submit_many(jobs) if jobs else []
+        return [handle(own, job, answer) for job, answer in zip(jobs, answers, strict=True)]
+
+    def enqueue_many_sync(self, calls: Iterable[Prepared]) -> list[Job[Any]]:
+        """``enqueue_many`` for sync code; inside ``transaction.atomic()`` the jobs leave at commit."""
+        own = self.broker
+        jobs = [call.build(own) for call in self._mine(calls)]
+        if not jobs:
+            return []
+        if own.options.enqueue_on_commit and handed_over_at_commit(lambda: list(own.submit(jobs))):
+            return [Job(job.id, own) for job in jobs]
+        return [handle(own, job, answer) for job, answer in zip(jobs, own.submit(jobs), strict=True)]
+
+    def _mine(self, calls: Iterable[Prepared]) -> Iterable[Prepared]:
+        for call in calls:
+            if not isinstance(call, Prepared):
+                raise TypeError(f"enqueue_many takes prepared calls, got {call!r}; write task.prepare(...).")
+            if call.app.queue_name != self.queue_name:
+                raise ValueError(
+                    f"{call.name} belongs to the queue {call.app.queue_name!r}, not {self.queue_name!r}; "
+                    "send each queue's calls on their own."
+                )
+            yield call
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def job(self, id: str) -> Job[Any]:
+        """The handle of a job by its id; asks nothing of Redis."""
+        return Job(id, self.broker)
+
+    async def result(self, id: str, timeout: float | None = None) -> TaskResult | None:
+        return await self.job(id).result(timeout)
+
+    async def status(self, id: str) -> JobStatus:
+        return await self.job(id).status()
+
+    async def info(self, id: str) -> JobInfo | None:
+        return await self.job(id).info()
+
+    async def abort(self, id: str) -> bool:
+        return await self.job(id).abort()
+
+    def result_sync(self, id: str, timeout: float | None = None) -> TaskResult | None:
+        return self.job(id).result_sync(timeout)
+
+    def status_sync(self, id: str) -> JobStatus:
+        return self.job(id).status_sync()
+
+    def info_sync(self, id: str) -> JobInfo | None:
+        return self.job(id).info_sync()
+
+    def abort_sync(self, id: str) -> bool:
+        return self.job(id).abort_sync()
+
+    async def queue_size(self, priority: str | None = None) -> int:
+        """Jobs that are ready and wait for a worker, in one lane or in all."""
+        lengths = await self.broker.here().store.run_many(self._lengths(priority))
+        return sum(cast("list[int]", lengths))
+
+    def queue_size_sync(self, priority: str | None = None) -> int:
+        """``queue_size`` for sync code."""
+        return sum(self.broker.store.run_many(self._lengths(priority)))
+
+    def _lengths(self, priority: str | None) -> list[Any]:
+        lanes = self.options.priorities if priority is None else (self.check_lane(priority),)
+        return [verbs.length(self.broker.keys, lane) for lane in lanes]
+
+
+def queue(alias: str = "default") -> Ardiq:
+    """The queue of this name as settings describe it: the owner of ``@ardiq.task(queue=alias)``."""
+    app = _settings_apps.get(alias)
+    if app is None:
+        if alias not in conf.known_aliases():
+            raise ValueError(
+                f"There is no queue {alias!r} in the ARDIQ setting; it has {', '.join(conf.known_aliases())}."
+            )
+        app = _settings_apps[alias] = Ardiq(alias)
+    return app
+
+
+def apps(queue_name: str) -> list[Ardiq]:
+    """Every Ardiq of one queue in this process, those built in code first: where a worker looks for tasks."""
+    found = [app for ref in _apps if (app := ref()) is not None and app.queue_name == queue_name]
+    return sorted(found, key=lambda app: app is _settings_apps.get(queue_name))
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(*, queue: str = "default", **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Callable[..., Any] | None = None, /, *, queue: str = "default", **options: Any) -> Any:
+    """Register a function as a task of a queue in settings; options as of ``Ardiq.task``."""
+    owner = _owner(queue)
+    return owner.task(**options) if fn is None else owner.task(fn)
+
+
+_owner = queue
+
+
+async def send(name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
+    """Enqueue a task of the queue "default" by its name."""
+    return await _owner().send(name, *args, **kwargs)
+
+
+def send_sync(name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
+    """``send`` for sync code."""
+    return _owner().send_sync(name, *args, **kwargs)
+
+
+def ref(name: str) -> Ref:
+    """A task of the queue "default" by name, for producers that cannot import it."""
+    return _owner().ref(name)
+
+
+async def enqueue_many(calls: Iterable[Prepared]) -> list[Job[Any]]:
+    """``Ardiq.enqueue_many`` of the queue "default"."""
+    return await _owner().enqueue_many(calls)
+
+
+def enqueue_many_sync(calls: Iterable[Prepared]) -> list[Job[Any]]:
+    """``enqueue_many`` for sync code."""
+    return _owner().enqueue_many_sync(calls)

@@ -1,0 +1,69 @@
+"""What happens to jobs, told to whoever listens: logs, signals, metrics, hooks.
+
+The code that works contains no log text. A listener that raises is logged and changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+ENQUEUED = "enqueued"
+STARTED = "started"
+SUCCEEDED = "succeeded"
+RETRIED = "retried"
+FAILED = "failed"
+ABORTED = "aborted"
+EXPIRED = "expired"
+PARKED = "parked"
+REFUSED = "refused"
+
+log = logging.getLogger("ardiq")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. Times in epoch ms, durations in ms."""
+
+    kind: str
+    id: str
+    name: str
+    queue: str
+    lane: str
+    worker: str = ""
+    attempt: int = 0
+    duration_ms: float = 0.0
+    delay_ms: int = 0
+    error: BaseException | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+
+
+class Events:
+    """Listeners in the order in which they subscribed."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._listeners)
+
+    def subscribe(self, listener: Listener) -> Listener:
+        if listener not in self._listeners:
+            self._listeners.append(listener)
+        return listener
+
+    def unsubscribe(self, listener: Listener) -> None:
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def emit(self, event: Event) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception:
+                log.exception("A listener of ardiq events raised; the job is not affected.")

@@ -1,0 +1,171 @@
+"""The tasks that a process knows, by name. A name has one owner; a second one is refused."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ardiq.core.errors import UnknownTask
+from ardiq.core.names import check_name
+from ardiq.core.options import Options
+from ardiq.core.retry import Backoff, Policy
+
+MOST_RETRIES = 4_000  # the record has three hex digits for it
+
+UniqueKey = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a task is, apart from how it is called. None: the option of its queue holds.
+
+    ``timeout`` in seconds, the others in ms; ``lane`` is empty for the default lane of the queue.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    queue: str
+    lane: str = ""
+    max_retries: int | None = None
+    backoff_ms: Backoff | None = None
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    dont_retry_on: tuple[type[BaseException], ...] = ()
+    timeout: float | None = None
+    unique: bool | UniqueKey = False
+    unique_until: str = "done"
+    unique_ttl_ms: int = 0
+    result_ttl_ms: int | None = None
+    executor: str = "thread"
+
+    @classmethod
+    def checked(cls, fn: Callable[..., Any], *, name: str | None, **given: Any) -> Definition:
+        """Build one. Raises TypeError or ValueError that names the option, its value and the rule."""
+        if not callable(fn):
+            raise TypeError(f"@task was given {fn!r}; it decorates a function.")
+        module = getattr(fn, "__module__", "")
+        own = f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}".replace("<locals>.", "").replace(
+            "<lambda>", "lambda"
+        )
+        for option in ("retry_on", "dont_retry_on"):
+            kinds = given[option] if isinstance(given[option], tuple) else (given[option],)
+            if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+                raise TypeError(f"{option}={given[option]!r}: give an exception class or a tuple of them.")
+            given[option] = kinds
+        _check_numbers(given)
+        if given["unique_until"] not in ("start", "done"):
+            raise ValueError(f"unique_until={given['unique_until']!r}: give 'start' or 'done'.")
+        if given["executor"] != "thread":
+            raise ValueError(
+                f"executor={given['executor']!r}: this release runs sync tasks in threads; give 'thread'."
+            )
+        return cls(name=check_name("task", own if name is None else name), fn=fn, **given)
+
+    @cached_property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.fn)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        return inspect.signature(self.fn)
+
+    @cached_property
+    def _plain(self) -> tuple[int, int] | None:
+        """(fewest, most) positional arguments of a call without keywords, or None if it is not that simple."""
+        fewest = most = 0
+        for parameter in self.signature.parameters.values():
+            if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                return None
+            most += 1
+            fewest += parameter.default is parameter.empty
+        return fewest, most
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError for a call that does not fit the signature.
+
+        Binding takes longer than all the rest of an enqueue, so the common call is only counted.
+        """
+        plain = self._plain
+        if plain is None or kwargs or not plain[0] <= len(args) <= plain[1]:
+            self.bind(args, kwargs)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        """Bind a call to the signature. Raises TypeError that names the task for a wrong call."""
+        try:
+            return self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}{self.signature}: {error}") from None
+
+    def policy(self, options: Options) -> Policy:
+        return Policy(
+            options.max_retries if self.max_retries is None else self.max_retries,
+            options.backoff_ms if self.backoff_ms is None else self.backoff_ms,
+            options.max_backoff_ms,
+            options.jitter,
+            self.retry_on,
+            self.dont_retry_on,
+        )
+
+    @property
+    def source(self) -> str:
+        """Where the function stands, for messages."""
+        code = getattr(inspect.unwrap(self.fn), "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.fn)
+
+
+def _check_numbers(given: dict[str, Any]) -> None:
+    retries, backoff, timeout = given["max_retries"], given["backoff_ms"], given["timeout"]
+    if retries is not None and not (_whole(retries) and 0 <= retries <= MOST_RETRIES):
+        raise ValueError(f"max_retries={retries!r}: give a whole number from 0 to {MOST_RETRIES}.")
+    if not (backoff is None or callable(backoff) or backoff == "exponential" or (_whole(backoff) and backoff >= 0)):
+        raise ValueError(f"backoff_ms={backoff!r}: give milliseconds, 'exponential' or a callable (attempt, error).")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0):
+        raise ValueError(f"timeout={timeout!r}: give a number of seconds above 0, or None.")
+    for option in ("result_ttl_ms", "unique_ttl_ms"):
+        value = given[option]
+        if value is not None and not _whole(value):
+            raise ValueError(f"{option}={value!r}: give a whole number of milliseconds.")
+    if given["unique_ttl_ms"] < 0:
+        raise ValueError(f"unique_ttl_ms={given['unique_ttl_ms']!r}: give 0 (none) or more.")
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+class Registry:
+    """name -> Definition."""
+
+    def __init__(self) -> None:
+        self._definitions: dict[str, Definition] = {}
+
+    def add(self, definition: Definition) -> None:
+        """Register. Raises ValueError, and keeps the first, when the name has another owner."""
+        owner = self._definitions.get(definition.name)
+        if owner is not None:
+            raise ValueError(
+                f"A task named {definition.name!r} is already registered by {owner.source}; "
+                f"give {definition.source} another name with name=..."
+            )
+        self._definitions[definition.name] = definition
+
+    def get(self, name: str) -> Definition | None:
+        return self._definitions.get(name)
+
+    def __getitem__(self, name: str) -> Definition:
+        try:
+            return self._definitions[name]
+        except KeyError:
+            known = ", ".join(sorted(self._definitions)) or "none"
+            raise UnknownTask(f"No task named {name!r} is registered here; known: {known}.") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._definitions
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._definitions)
+
+    def __len__(self) -> int:
+        return len(self._definitions)

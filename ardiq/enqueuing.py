@@ -1,0 +1,286 @@
+"""Tasks, and the calls made of them: ``task.enqueue``, ``task.options(...).enqueue``, ``task.prepare``."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from ardiq.connection import Answer, Broker, new_id
+from ardiq.core.errors import ArdiqError, TooLarge
+from ardiq.core.extensions import pack
+from ardiq.core.job import check_id
+from ardiq.core.names import check_name
+from ardiq.core.outcome import CALL, call_subject
+from ardiq.core.paths import explain
+from ardiq.core.registry import Definition, UniqueKey
+from ardiq.results import Job
+from ardiq.store.verbs import NewJob
+from ardiq.transactions import handed_over_at_commit, localised
+
+if TYPE_CHECKING:
+    from ardiq.api import Ardiq
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CALL_ROOT = ("args", "kwargs", "options")
+TEN_YEARS_MS = 10 * 366 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """One-off overrides of a call; times in ms. Built by ``options(...)``, which checks them."""
+
+    task_id: str | None = None
+    priority: str | None = None
+    delay_ms: int = 0
+    schedule_ms: int = 0
+    expire_ms: int = 0
+    unique: bool | UniqueKey | None = None
+    unique_until: str | None = None
+    unique_ttl_ms: int | None = None
+    replace: bool = False
+    on_commit: bool | None = None
+    using: str | None = None
+
+
+PLAIN = CallOptions()
+
+
+def checked(
+    base: CallOptions,
+    *,
+    delay: timedelta | None = None,
+    schedule: datetime | None = None,
+    expire: timedelta | None = None,
+    durable: bool = False,
+    **given: Any,
+) -> CallOptions:
+    """Check overrides. Raises TypeError or ValueError that names the option, its value and the rule."""
+    if durable:
+        raise ValueError("durable=True needs the outbox, which this release does not have yet; leave it out.")
+    for name, value in (("delay", delay), ("expire", expire)):
+        if value is not None:
+            if not isinstance(value, timedelta):
+                raise TypeError(f"{name}={value!r}: give a timedelta, or {name}_ms in milliseconds.")
+            if given.get(f"{name}_ms"):
+                raise ValueError(f"{name} and {name}_ms were both given; give one of them.")
+            given[f"{name}_ms"] = _whole_ms(value)
+    if schedule is not None:
+        if given.get("schedule_ms"):
+            raise ValueError("schedule and schedule_ms were both given; give one of them.")
+        given["schedule_ms"] = int(localised(schedule).timestamp() * 1000)
+    unknown = set(given) - {field.name for field in dataclasses.fields(CallOptions)}
+    if unknown:
+        known = ", ".join(field.name for field in dataclasses.fields(CallOptions))
+        raise TypeError(f"options() knows no {sorted(unknown)[0]!r}; it takes {known}, delay, schedule, expire.")
+    for name in ("delay_ms", "schedule_ms", "expire_ms", "unique_ttl_ms"):
+        if given.get(name) is not None:
+            _check_ms(name, given[name])
+    merged = dataclasses.replace(base, **given)
+    if merged.delay_ms and merged.schedule_ms:
+        raise ValueError(
+            f"delay_ms={merged.delay_ms} and schedule_ms={merged.schedule_ms} were both given; a call has one time."
+        )
+    if merged.task_id is not None:
+        check_id(merged.task_id)
+    if merged.unique_until not in (None, "start", "done"):
+        raise ValueError(f"unique_until={merged.unique_until!r}: give 'start' or 'done'.")
+    return merged
+
+
+def _whole_ms(value: timedelta) -> int:
+    return value // timedelta(milliseconds=1)
+
+
+def _check_ms(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}={value!r}: give a whole number of milliseconds.")
+    most = TEN_YEARS_MS if name != "schedule_ms" else 2**43
+    if not 0 <= value <= most:
+        raise ValueError(f"{name}={value!r}: give 0 or more, and at most {most:,} ms.")
+
+
+def _packed(key: Any) -> bytes:
+    try:
+        return pack(key)
+    except Exception as problem:
+        raise explain(key, ("task", "unique key"), problem) from problem
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A checked call that has not been sent: what ``enqueue_many`` takes."""
+
+    app: Ardiq
+    name: str
+    definition: Definition | None
+    options: CallOptions
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def build(self, broker: Broker) -> NewJob:
+        """Encode. Raises EncodeError, TooLarge or ValueError before anything is sent."""
+        options, definition = self.options, self.definition
+        lane = options.priority or (definition and definition.lane) or broker.options.default_priority
+        self.app.check_lane(lane)
+        id = options.task_id or new_id()
+        call: list[Any] = [self.args if type(self.args) is list else list(self.args), self.kwargs]
+        if options is not PLAIN:
+            call.append(self._meta())
+        blob = broker.codec.encode(CALL, call_subject(id, self.name), call, CALL_ROOT[: len(call)])
+        if len(blob) > broker.options.max_payload_bytes:
+            raise TooLarge(
+                f"The arguments of {self.name} take {len(blob):,} bytes, more than MAX_PAYLOAD_BYTES "
+                f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference to it."
+            )
+        job = NewJob(id, lane, self.name, blob, options.delay_ms, options.schedule_ms)
+        job.replace = options.replace
+        self._make_unique(job, broker)
+        return job
+
+    def _meta(self) -> dict[str, Any]:
+        options = self.options
+        meta: dict[str, Any] = {}
+        for name in ("delay_ms", "schedule_ms", "expire_ms"):
+            if value := getattr(options, name):
+                meta[name] = value
+        if options.task_id is not None:
+            # Tells a repeat of this very call from another call under the same id (R10).
+            meta["nonce"] = new_id()[:16]
+        return meta
+
+    def _make_unique(self, job: NewJob, broker: Broker) -> None:
+        options, definition = self.options, self.definition
+        unique = options.unique if options.unique is not None else definition and definition.unique
+        if not unique:
+            return
+        if callable(unique):
+            key: Any = unique(*self.args, **self.kwargs)
+        elif definition is not None:
+            bound = definition.bind(tuple(self.args), self.kwargs)
+            bound.apply_defaults()
+            key = [[name, value] for name, value in bound.arguments.items()]
+        else:
+            key = [list(self.args), sorted(self.kwargs.items())]
+        job.unique = blake2b(_packed([self.name, key]), digest_size=16).hexdigest()
+        until = options.unique_until or (definition.unique_until if definition else "done")
+        job.unique_until_start = until == "start"
+        ttl = options.unique_ttl_ms
+        job.unique_ttl_ms = ttl if ttl is not None else definition.unique_ttl_ms if definition else 0
+
+
+class Enqueuable(Generic[P, R]):
+    """What can be enqueued: a task with its options, or a name that some worker knows."""
+
+    def __init__(self, app: Ardiq, name: str, definition: Definition | None, options: CallOptions) -> None:
+        self.app = app
+        self.name = name
+        self._definition = definition
+        self._options = options
+
+    def prepare(self, *args: P.args, **kwargs: P.kwargs) -> Prepared:
+        """Check a call without sending it, for ``enqueue_many``. Raises TypeError for a wrong call."""
+        if self._definition is not None:
+            self._definition.check(args, kwargs)
+        return Prepared(self.app, self.name, self._definition, self._options, args, kwargs)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Job[R]]:
+        """Enqueue from async code: ``job = await task.enqueue(...)``.
+
+        Raises at once when no event loop runs here, TypeError for a wrong call or an argument that
+        cannot be encoded, ValueError for a bad option, BrokerError when Redis cannot be reached.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ArdiqError(
+                f"{self.name}.enqueue() was called where no event loop runs, so the job would be lost; "
+                "await it from async code, or call enqueue_sync()."
+            ) from None
+        prepared = self.prepare(*args, **kwargs)
+        broker = self.app.broker
+        return self._send(broker, prepared.build(broker))
+
+    async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
+        return handle(broker, job, await broker.here().submit(job))
+
+    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """``enqueue`` for sync code: a sync client, no event loop. Inside ``transaction.atomic()`` the job
+        leaves at commit, and not at all after a rollback."""
+        prepared = self.prepare(*args, **kwargs)
+        broker = self.app.broker
+        job = prepared.build(broker)
+        wanted = self._options.on_commit
+        if (broker.options.enqueue_on_commit if wanted is None else wanted) and handed_over_at_commit(
+            lambda: list(broker.submit([job])), self._options.using
+        ):
+            return Job(job.id, broker)
+        return handle(broker, job, next(broker.submit([job])))
+
+    def options(self, **options: Any) -> Bound[P, R]:
+        """Overrides for one call: task_id, priority, delay_ms, schedule_ms, expire_ms, unique, replace,
+        on_commit; or delay, schedule and expire as timedelta and datetime."""
+        merged = checked(self._options, **options)
+        if merged.priority is not None:
+            self.app.check_lane(merged.priority)
+        return Bound(self.app, self.name, self._definition, merged)
+
+
+class Bound(Enqueuable[P, R]):
+    """A task with overrides."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name} with {self._options}>"
+
+
+class Ref(Enqueuable[..., Any]):
+    """A task by its name alone, for producers that cannot import it."""
+
+    def __init__(self, app: Ardiq, name: str) -> None:
+        check_name("task", name)
+        super().__init__(app, name, app.registry.get(name), PLAIN)
+
+
+class Task(Enqueuable[P, R]):
+    """A registered function. Calling it runs it here and now, without Redis."""
+
+    def __init__(self, app: Ardiq, definition: Definition) -> None:
+        super().__init__(app, definition.name, definition, PLAIN)
+        self.definition = definition
+        self.fn: Callable[P, Any] = definition.fn
+        self.__doc__ = definition.fn.__doc__
+        self.__name__ = getattr(definition.fn, "__name__", definition.name)
+        self.__module__ = getattr(definition.fn, "__module__", __name__)
+        self.__wrapped__ = definition.fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self.fn(*args, **kwargs)
+        return result
+
+    @property
+    def queue(self) -> str:
+        return self.definition.queue
+
+    @property
+    def priority(self) -> str:
+        """The lane of its jobs."""
+        return self.definition.lane or self.app.options.default_priority
+
+    @property
+    def unique(self) -> bool:
+        return bool(self.definition.unique)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name} in {self.queue}>"
+
+
+def handle(broker: Broker, job: NewJob, answer: Answer) -> Job[Any]:
+    if isinstance(answer, str):
+        return Job(answer, broker, created=False)
+    return Job(job.id, broker, created=answer)

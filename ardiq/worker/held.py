@@ -1,0 +1,53 @@
+"""A job that this worker has claimed and not settled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from enum import Enum
+
+from ardiq.core.context import JobContext
+from ardiq.core.job import JobRecord
+from ardiq.core.registry import Definition
+from ardiq.worker.lease import Lease
+
+
+class Stop(Enum):
+    """Why a job was told to stop."""
+
+    ABORT = "abort"
+    TIMEOUT = "timeout"
+    HAND_BACK = "hand back"
+    LOST = "lost"
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """``claimed`` in monotonic seconds, ``started`` in epoch ms of the server (0 before its start)."""
+
+    record: JobRecord
+    claim: int
+    lease: Lease
+    claimed: float
+    marked: bool = False
+    definition: Definition | None = None
+    context: JobContext | None = None
+    started: int = 0
+    began: float = 0.0
+    task: asyncio.Task[None] | None = None
+    stop: Stop | None = None
+
+
+class Clock:
+    """The time of the server, reckoned from its last answer by the monotonic clock of this process."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() * 1000 - time.monotonic() * 1000
+
+    def set(self, server_ms: int) -> None:
+        self._offset = server_ms - time.monotonic() * 1000
+
+    def now(self) -> int:
+        """Epoch ms."""
+        return int(time.monotonic() * 1000 + self._offset)

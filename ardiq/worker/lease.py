@@ -1,0 +1,104 @@
+"""The lease of a worker, and the thread that renews it.
+
+One lease covers all that a worker holds. It is renewed from a thread with a connection of its own, so
+that a blocked event loop does not lose it; but a loop that hangs for good must lose it (R5, R6).
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ardiq.core.errors import BrokerError
+from ardiq.store import verbs
+from ardiq.store.client import Store
+from ardiq.store.keys import Keys
+
+log = logging.getLogger("ardiq.worker")
+
+
+class Lease:
+    """A name of 128 random bits that never comes back, and how long this worker may believe in it."""
+
+    __slots__ = ("end", "length_ms", "lost", "token")
+
+    def __init__(self, length_ms: int) -> None:
+        self.token = secrets.token_hex(16)
+        self.length_ms = length_ms
+        self.lost = False
+        self.end = 0.0
+
+    def renewed(self, sent: float) -> None:
+        """A renewal sent at ``sent`` (monotonic seconds) was answered: reckoned from then, never later."""
+        self.end = max(self.end, sent + self.length_ms / 1000)
+
+    @property
+    def believed(self) -> bool:
+        return not self.lost and time.monotonic() < self.end
+
+
+class Renewal(threading.Thread):
+    """Renews every third of a lease, and passes on what the answer says."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        lease_ms: int,
+        lease: Callable[[], Lease],
+        doing: Callable[[], dict[str, Any]],
+        ticked: Callable[[], float],
+        told: Callable[[Lease, verbs.Renewed], None],
+    ) -> None:
+        super().__init__(name="ardiq-renewal", daemon=True)
+        self._store, self._keys = store, keys
+        self._lease_ms = lease_ms
+        self._lease, self._doing, self._ticked, self._told = lease, doing, ticked, told
+        self._ending = threading.Event()
+        self._stalled_since: float | None = None
+
+    def run(self) -> None:
+        period = self._lease_ms / 3000
+        while not self._ending.wait(period):
+            if self._stalled():
+                continue
+            self._renew()
+            period = self._lease_ms / 3000
+        self._store.close()
+
+    def _renew(self) -> None:
+        lease = self._lease()
+        sent = time.monotonic()
+        try:
+            answer = self._store.run(verbs.renew(self._keys, lease.token, lease.length_ms, self._doing()))
+        except BrokerError as error:
+            log.warning("The lease could not be renewed: %s", error)
+            return
+        if not answer.lost:
+            lease.renewed(sent)
+        self._told(lease, answer)
+
+    def _stalled(self) -> bool:
+        """A loop that has not ticked for two leases is let go: its jobs belong to somebody who runs them."""
+        now = time.monotonic()
+        if now - self._ticked() < 2 * self._lease_ms / 1000:
+            self._stalled_since = None
+            return False
+        if self._stalled_since is None:
+            self._stalled_since = now
+            log.error("The event loop is blocked; its lease is no longer renewed. Stacks follow on stderr.")
+            faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+        elif now - self._stalled_since > self._lease_ms / 1000:
+            log.critical("The event loop is still blocked after one more lease: exit 70.")
+            os._exit(70)
+        return True
+
+    def stop(self) -> None:
+        self._ending.set()

@@ -1,0 +1,106 @@
+"""Group commit: finished jobs gather while the last batch is on its way, and leave together.
+
+A finished job frees its slot at once; until its verdict is committed it stays held, so that a worker
+that dies loses nothing but the knowledge that these runs had ended (R12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from itertools import takewhile
+
+from ardiq.core.errors import BrokerError
+from ardiq.core.options import Options
+from ardiq.store import verbs
+from ardiq.store.client import AsyncStore
+from ardiq.store.keys import Keys
+from ardiq.store.verbs import Settlement
+from ardiq.worker.held import Held
+from ardiq.worker.lease import Lease
+
+MOST_UNFLUSHED = 2_000  # jobs; beyond this the worker claims no more until Redis answers
+
+log = logging.getLogger("ardiq.worker")
+
+
+class Settler:
+    """``settled`` is told of every job that has left, with 'done', 'stale' or None for a plain success."""
+
+    def __init__(
+        self,
+        store: AsyncStore,
+        keys: Keys,
+        options: Options,
+        listed_ms: Callable[[], int],
+        settled: Callable[[Held, str | None], None],
+    ) -> None:
+        self._store, self._keys, self._options = store, keys, options
+        self._listed_ms, self._settled = listed_ms, settled
+        self._pending: list[tuple[Held, Settlement]] = []
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def full(self) -> bool:
+        return len(self._pending) >= MOST_UNFLUSHED
+
+    def add(self, held: Held, settlement: Settlement) -> None:
+        self._pending.append((held, settlement))
+        if len(self._pending) == 1:
+            self._idle.clear()
+            self._some.set()
+
+    async def run(self) -> None:
+        """Commit for ever. A lost connection is repeated until it is answered, or the lease is lost."""
+        pause = 0.1
+        while True:
+            await self._some.wait()
+            batch = self._batch()
+            lease = batch[0][0].lease
+            try:
+                refused = {} if lease.lost else await self._commit(lease, batch)
+                pause = 0.1
+            except BrokerError as error:
+                log.warning("%d verdicts wait for Redis: %s", len(self._pending), error)
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads reconnects
+                pause = min(pause * 2, 2.0)
+                continue
+            del self._pending[: len(batch)]
+            if not self._pending:
+                self._some.clear()
+                self._idle.set()
+            for held, _ in batch:
+                self._settled(held, "stale" if lease.lost else refused.get(held.record.id))
+
+    def _batch(self) -> list[tuple[Held, Settlement]]:
+        """The first verdicts that belong to one lease: a settle speaks for one worker."""
+        lease = self._pending[0][0].lease
+        return list(takewhile(lambda one: one[0].lease is lease, self._pending[: verbs.CHUNK]))
+
+    async def _commit(self, lease: Lease, batch: list[tuple[Held, Settlement]]) -> dict[str, str]:
+        call = verbs.settle(
+            self._keys,
+            lease.token,
+            [settlement for _, settlement in batch],
+            listed_ms=self._listed_ms(),
+            failed_ms=max(self._options.failed_ttl_ms, 0),
+            failed_most=self._options.failed_max,
+        )
+        refused: dict[str, str] = await self._store.run(call)
+        return refused
+
+    async def flush(self, timeout: float) -> bool:
+        """Wait until all has left, at most ``timeout`` seconds. Answers whether it has."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
