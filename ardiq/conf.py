@@ -116,7 +116,7 @@ def signing_keys(options: Options) -> tuple[bytes, ...]:
         try:
             secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
         except ImproperlyConfigured:
-            secrets = []  # Django says so when SECRET_KEY is empty
+            return ()  # SECRET_KEY is empty, or there are no settings (yet)
         _keys.append(
             tuple(str(key).encode() if not isinstance(key, bytes) else key for key in secrets if key)
         )
