@@ -80,7 +80,7 @@ def ensure(directory: Path) -> str:
     Blocks until the server answers: about a millisecond when it runs already, at most ``START_SECONDS``.
     Raises BrokerError when it cannot be started, with what to install or the end of the server's log.
     """
-    directory = directory.expanduser().resolve()
+    directory = _checked(directory)
     address = _address(directory)
     if address is None or _ask(address, "PING") != "+PONG":
         with _locked(directory):
@@ -93,7 +93,7 @@ def stop(directory: Path) -> bool:
 
     Raises BrokerError when it does not end within ``STOP_SECONDS``.
     """
-    directory = directory.expanduser().resolve()
+    directory = _checked(directory)
     if not directory.is_dir():
         return False
     with _locked(directory):
@@ -108,6 +108,12 @@ def stop(directory: Path) -> bool:
             time.sleep(0.01)
         address.unlink(missing_ok=True)
         return True
+
+
+def _checked(directory: Path) -> Path:
+    if sys.platform == "win32":
+        raise BrokerError("embedded:// needs unix sockets, not Windows: point REDIS_URL at a server instead.")
+    return directory.expanduser().resolve()
 
 
 def _run(directory: Path) -> Path:
@@ -191,10 +197,6 @@ def _ask(address: Path, command: str, seconds: float = ANSWER_SECONDS) -> str:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Keep other processes from starting or stopping the server of this directory meanwhile."""
-    if sys.platform == "win32":
-        raise BrokerError(
-            "embedded:// needs unix sockets, so not Windows: point REDIS_URL at a server instead."
-        )
     deadline = time.monotonic() + START_SECONDS
     try:
         _make_private(directory)

@@ -166,6 +166,12 @@ def test_without_a_server_the_message_says_what_to_install(
         embedded.ensure(tmp_path / "server")
 
 
+def test_on_windows_the_message_says_what_else_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded.sys, "platform", "win32")
+    with pytest.raises(BrokerError, match="point REDIS_URL at a server instead"):
+        embedded.ensure(tmp_path)
+
+
 def test_a_server_on_path_is_taken_when_the_extra_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
