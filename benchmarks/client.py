@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from time import monotonic, perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import side
 
@@ -112,6 +114,24 @@ def _percentile(values: list[float], percent: int) -> float:
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
+def round_trips(count: int) -> dict[str, Any]:
+    """A script that stores one job, over a plain socket: what one connection can do on this machine."""
+    script = b"redis.call('SET', KEYS[1], ARGV[1], 'NX') return redis.call('RPUSH', 'floor', KEYS[1])"
+    address = urlsplit(os.environ["BENCH_URL"])
+    with socket.create_connection((address.hostname, address.port)) as link:
+
+        def call(*words: bytes) -> bytes:
+            parts = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+            link.sendall(b"*%d\r\n" % len(words) + parts)
+            return link.recv(1000)
+
+        sha = call(b"SCRIPT", b"LOAD", script).split(b"\r\n")[1]
+        start = perf_counter()
+        for number in range(count):
+            call(b"EVALSHA", sha, b"1", b"floor:%d" % number, bytes(80))
+        return {"rate": count / (perf_counter() - start)}
+
+
 async def ceiling(count: int) -> dict[str, Any]:
     """The CPU-bound body alone in one thread, without any queue: what a perfect one could reach."""
     import bodies
@@ -124,7 +144,7 @@ async def ceiling(count: int) -> dict[str, Any]:
 
 ACTIONS: dict[str, Callable[..., Awaitable[dict[str, Any]] | dict[str, Any]]] = {
     action.__name__: action
-    for action in (one_by_one, one_by_one_sync, many_ways, bulk, fill, check, latency, ceiling)
+    for action in (one_by_one, one_by_one_sync, many_ways, bulk, fill, check, latency, ceiling, round_trips)
 }
 
 

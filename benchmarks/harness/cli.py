@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rows", default=",".join(ROWS), metavar="A,B", help="only these rows")
     made.add_argument("--sides", default="ours,peer", metavar="A,B", help="only these sides")
     made.add_argument("--scale", type=float, default=1.0, help="shrink all sizes; below 1 only to try it out")
+    made.add_argument("--cpus", type=int, metavar="N", help="keep the server and everything else on N CPUs")
     made.add_argument("--json", type=Path, metavar="FILE", help="write facts, medians and samples here")
     made.add_argument("--server", metavar="PATH", help="redis-server or valkey-server to start")
     made.add_argument("--fresh", action="store_true", help="make the virtual environments anew")
@@ -53,6 +55,9 @@ def main() -> int:
         raise SystemExit("--rounds must be 1 or more, --scale above 0 and at most 1")
     for side in sides:
         side.environment.ensure(args.fresh)
+    if args.cpus:
+        # Inherited by the server, the workers and the clients.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.cpus :])
     with (
         tempfile.TemporaryDirectory(prefix="ardiq-bench-") as folder,
         Server(args.server or find_binary(), Path(folder)) as server,

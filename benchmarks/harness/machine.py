@@ -22,7 +22,7 @@ def facts(server: Server, sides: list[Side]) -> dict[str, str]:
     version = about.get("valkey_version", about["redis_version"])
     found = {
         "taken": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "cpu": f"{_cpu_model()}, {os.cpu_count()} cores, {len(os.sched_getaffinity(0))} used",
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
         "load": "{:.2f} {:.2f} {:.2f} before the run".format(*os.getloadavg()),
         "system": f"{_system()}, {platform.machine()}",

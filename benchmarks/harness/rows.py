@@ -59,14 +59,20 @@ def _enqueue(side: Side, bench: Bench, action: str, **params: object) -> Sample:
     return {"rate": found["rate"]}
 
 
+def _one_by_one(bench: Bench, side: Side, action: str) -> Sample:
+    """With the floor beside it: what waits for one reply at a time can be no faster than its round trips."""
+    floor = side.client(bench.server.url, "round_trips", count=bench.size(3_000))["rate"]
+    return {**_enqueue(side, bench, action, count=bench.size(5_000)), "floor": floor}
+
+
 def enqueue_one_async(bench: Bench, side: Side) -> Sample:
-    return _enqueue(side, bench, "one_by_one", count=bench.size(5_000))
+    return _one_by_one(bench, side, "one_by_one")
 
 
 def enqueue_one_sync(bench: Bench, side: Side) -> Sample:
     # The peer has no sync API: beside ours stands its one-by-one rate.
     action = "one_by_one_sync" if side.name == "ours" else "one_by_one"
-    return _enqueue(side, bench, action, count=bench.size(5_000))
+    return _one_by_one(bench, side, action)
 
 
 def enqueue_100_way(bench: Bench, side: Side) -> Sample:
@@ -199,11 +205,13 @@ def _put(mark: float | None = None) -> tuple[Metric, ...]:
     return (Metric("rate", "jobs/s", mark=mark),)
 
 
+_FLOOR = Metric("floor", "bare round trips/s")
+
 ROWS = {
     row.name: row
     for row in (
-        Row("enqueue_one_async", _put(2), enqueue_one_async),
-        Row("enqueue_one_sync", _put(3), enqueue_one_sync),
+        Row("enqueue_one_async", (*_put(2), _FLOOR), enqueue_one_async),
+        Row("enqueue_one_sync", (*_put(3), _FLOOR), enqueue_one_sync),
         Row("enqueue_100_way", _put(), enqueue_100_way),
         Row("enqueue_bulk", _put(3), enqueue_bulk),
         Row("dispatch_async_c10", _ran(5), dispatch("noop_async", 10)),
