@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from types import SimpleNamespace
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from ardiq import conf
@@ -21,6 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 ErrorHook = Callable[..., Any]
+Lifespan = Callable[..., AbstractAsyncContextManager[None]]
 
 _apps: list[weakref.ref[Ardiq]] = []
 _settings_apps: dict[str, Ardiq] = {}
@@ -51,6 +54,9 @@ class Ardiq:
         self.registry = Registry()
         self.tasks: dict[str, Task[..., Any]] = {}
         self.error_hooks: list[ErrorHook] = []
+        self.lifespan_hooks: list[Lifespan] = []
+        self.state = SimpleNamespace()
+        self._stops: list[Callable[[], None]] = []
         if self._given:
             self.options  # noqa: B018 - an invalid option is refused here, not at the first enqueue
         _apps.append(weakref.ref(self))
@@ -144,6 +150,34 @@ class Ardiq:
         the last ``Retry``. Hooks run in order; one that raises is logged and changes nothing."""
         self.error_hooks.append(hook)
         return hook
+
+    def lifespan(self, hook: Callable[[Ardiq], AsyncIterator[None]]) -> Callable[[Ardiq], AsyncIterator[None]]:
+        """Register an async generator that takes this object: what stands before its ``yield`` runs once
+        in each worker process before any job, the rest after the last one. Keep things in ``state``."""
+        self.lifespan_hooks.append(asynccontextmanager(hook))
+        return hook
+
+    # -- running ----------------------------------------------------------------------------------
+
+    def run(self, *, burst: bool = False) -> None:
+        """Run a worker of this queue here, until ``stop`` or a signal; with ``burst`` until nothing is due."""
+        from ardiq import running
+
+        running.run_app(self, burst)
+
+    def stop(self) -> None:
+        """Stop the worker that ``run`` runs, gracefully. May be called from any thread or a signal handler."""
+        for stop in tuple(self._stops):
+            stop()
+
+    @contextmanager
+    def stopped_by(self, stop: Callable[[], None]) -> Iterator[None]:
+        """While this lasts, ``stop()`` of this object calls the given function."""
+        self._stops.append(stop)
+        try:
+            yield
+        finally:
+            self._stops.remove(stop)
 
     # -- enqueuing --------------------------------------------------------------------------------
 
@@ -247,9 +281,14 @@ def queue(alias: str = "default") -> Ardiq:
     return app
 
 
+def every_app() -> list[Ardiq]:
+    """Every Ardiq in this process, in the order in which they were made."""
+    return [app for ref in _apps if (app := ref()) is not None]
+
+
 def apps(queue_name: str) -> list[Ardiq]:
     """Every Ardiq of one queue in this process, those built in code first: where a worker looks for tasks."""
-    found = [app for ref in _apps if (app := ref()) is not None and app.queue_name == queue_name]
+    found = [app for app in every_app() if app.queue_name == queue_name]
     return sorted(found, key=lambda app: app is _settings_apps.get(queue_name))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from ardiq.connection import Answer, Broker, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
@@ -16,20 +16,31 @@ from ardiq.core.extensions import pack
 from ardiq.core.job import check_id
 from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL, call_subject
+from ardiq.core.options import Options
 from ardiq.core.paths import explain
-from ardiq.core.registry import Definition, UniqueKey
+from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.results import Job
 from ardiq.store.verbs import NewJob
 from ardiq.transactions import handed_over_at_commit, localised
-
-if TYPE_CHECKING:
-    from ardiq.api import Ardiq
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CALL_ROOT = ("args", "kwargs", "options")
 TEN_YEARS_MS = 10 * 366 * 86_400_000
+
+
+class Owner(Protocol):
+    """What a task needs of the queue that it belongs to (``Ardiq``, which stands above)."""
+
+    queue_name: str
+    registry: Registry
+
+    @property
+    def options(self) -> Options: ...
+    @property
+    def broker(self) -> Broker: ...
+    def check_lane(self, lane: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +128,7 @@ def _packed(key: Any) -> bytes:
 class Prepared:
     """A checked call that has not been sent: what ``enqueue_many`` takes."""
 
-    app: Ardiq
+    app: Owner
     name: str
     definition: Definition | None
     options: CallOptions
@@ -178,7 +189,7 @@ class Prepared:
 class Enqueuable(Generic[P, R]):
     """What can be enqueued: a task with its options, or a name that some worker knows."""
 
-    def __init__(self, app: Ardiq, name: str, definition: Definition | None, options: CallOptions) -> None:
+    def __init__(self, app: Owner, name: str, definition: Definition | None, options: CallOptions) -> None:
         self.app = app
         self.name = name
         self._definition = definition
@@ -242,7 +253,7 @@ class Bound(Enqueuable[P, R]):
 class Ref(Enqueuable[..., Any]):
     """A task by its name alone, for producers that cannot import it."""
 
-    def __init__(self, app: Ardiq, name: str) -> None:
+    def __init__(self, app: Owner, name: str) -> None:
         check_name("task", name)
         super().__init__(app, name, app.registry.get(name), PLAIN)
 
@@ -250,7 +261,7 @@ class Ref(Enqueuable[..., Any]):
 class Task(Enqueuable[P, R]):
     """A registered function. Calling it runs it here and now, without Redis."""
 
-    def __init__(self, app: Ardiq, definition: Definition) -> None:
+    def __init__(self, app: Owner, definition: Definition) -> None:
         super().__init__(app, definition.name, definition, PLAIN)
         self.definition = definition
         self.fn: Callable[P, Any] = definition.fn

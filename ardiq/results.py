@@ -13,9 +13,9 @@ from ardiq.connection import Broker
 from ardiq.core.errors import BadPayload
 from ardiq.core.job import LETTERS, JobRecord, JobStatus
 from ardiq.core.outcome import (
+    ABORTED,
     CALL,
     Attempt,
-    Failure,
     TaskResult,
     call_subject,
     pack_outcome,
@@ -26,8 +26,6 @@ from ardiq.store import verbs
 from ardiq.store.scripts import Call
 
 R = TypeVar("R")
-
-ABORTED = Failure("ardiq.Aborted", "The job was aborted.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,14 @@ class MissingRow(ArdiqError, LookupError):
     """A model instance passed as an argument is no longer in the database."""
 
 
+class JobExpired(ArdiqError):
+    """The job did not start within its window."""
+
+
+class JobCrashed(ArdiqError):
+    """The job was running whenever its worker died."""
+
+
 class TaskError(ArdiqError):
     """A job ended without success; ``type``, ``message`` and ``traceback`` tell how, as text."""
 

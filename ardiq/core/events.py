@@ -41,6 +41,7 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+Wanted = Callable[[str], bool]
 
 
 class Events:
@@ -48,18 +49,23 @@ class Events:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._wanted: list[Wanted] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._listeners)
-
-    def subscribe(self, listener: Listener) -> Listener:
+    def subscribe(self, listener: Listener, wanted: Wanted = lambda kind: True) -> Listener:
+        """``wanted(kind)`` says, cheaply and each time, whether the listener would do anything with it."""
         if listener not in self._listeners:
             self._listeners.append(listener)
+            self._wanted.append(wanted)
         return listener
+
+    def wanted(self, kind: str) -> bool:
+        """Whether an event of this kind is worth making: most jobs end without anybody listening."""
+        return any(wanted(kind) for wanted in self._wanted)
 
     def unsubscribe(self, listener: Listener) -> None:
         if listener in self._listeners:
-            self._listeners.remove(listener)
+            at = self._listeners.index(listener)
+            del self._listeners[at], self._wanted[at]
 
     def emit(self, event: Event) -> None:
         for listener in tuple(self._listeners):

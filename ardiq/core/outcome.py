@@ -64,6 +64,9 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+ABORTED = Failure("ardiq.Aborted", "The job was aborted.")
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One run that did not end the job. Times in epoch ms."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,14 @@ class Reference:
         return f"{self.label} {self.pk}"
 
 
-seen: list[Reference] = []
-"""References decoded since it was last cleared; only the loop of a worker decodes calls, so it is never
-shared. Saves a walk through the arguments of every job to find the few that have one."""
+class _Seen(threading.local):
+    def __init__(self) -> None:
+        self.list: list[Reference] = []
+
+
+seen = _Seen()
+"""References decoded in this thread since the list was last cleared. Saves a walk through the arguments
+of every job to find the few that have one."""
 
 
 def pack(reference: Reference) -> bytes:
@@ -40,9 +46,7 @@ def unpack(data: bytes) -> Reference:
     if not isinstance(parts, list) or len(parts) != 3:
         raise BadPayload("A reference to a model instance has an unknown shape.")
     reference = Reference(*parts)
-    seen.append(reference)
-    if len(seen) > 10_000:
-        del seen[:-1]
+    seen.list[:] = [reference]
     return reference
 
 

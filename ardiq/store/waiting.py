@@ -26,6 +26,46 @@ from ardiq.store.link import Link
 POLL_FIRST, POLL_MOST = 1.0, 5.0  # seconds between looks, in case a push was lost
 
 
+class Subscription:
+    """One channel on a connection of its own: ``async for text in subscription``."""
+
+    def __init__(self, endpoint: Endpoint, channel: str) -> None:
+        self._endpoint, self._channel = endpoint, channel
+        self._heard: asyncio.Queue[str | None] = asyncio.Queue()
+        self._link: Link | None = None
+
+    async def open(self) -> None:
+        """Subscribe. Raises BrokerError when Redis cannot be reached."""
+        try:
+            self._link = await Link(self._endpoint, push=self._push).connect()
+            await self._link.send(hiredis.pack_command(("SUBSCRIBE", self._channel)))
+        except ConnectionError as error:
+            raise self._endpoint.unreachable(error) from error
+
+    def _push(self, message: Any) -> None:
+        if message is None:
+            self._heard.put_nowait(None)
+        elif message[0] == b"message":
+            self._heard.put_nowait(message[2].decode())
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+
+    @property
+    def open_now(self) -> bool:
+        return self._link is not None and not self._link.closed
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> str:
+        text = await self._heard.get()
+        if text is None:
+            raise StopAsyncIteration
+        return text
+
+
 class AsyncWaiter:
     """For the coroutines of one loop."""
 

@@ -36,7 +36,10 @@ class Held:
     started: int = 0
     began: float = 0.0
     task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
     stop: Stop | None = None
+    over: bool = False  # its verdict is made: nothing can stop it any more
+    refers: bool = False  # its arguments hold references to model instances
 
 
 class Clock:

@@ -1,0 +1,20 @@
+"""The Django app: finds the tasks of the project. Touches no network."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
+
+
+class ArdiqConfig(AppConfig):
+    name = "ardiq"
+    verbose_name = _("Task queue")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from ardiq import checks, references  # noqa: F401 - importing checks registers them
+
+        references.install()
+        # A tasks module that fails to import fails here, with its own traceback.
+        autodiscover_modules("tasks")

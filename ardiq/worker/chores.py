@@ -1,0 +1,59 @@
+"""Small side tasks of a worker, one coroutine each, and the watch over them.
+
+None of them may end while the worker lives: one that does takes the worker with it, loudly, because a
+worker that looks healthy and does nothing is the worst of all faults (R14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ardiq.core.errors import BrokerError
+from ardiq.store.endpoint import Endpoint
+from ardiq.store.keys import Keys
+from ardiq.store.waiting import Subscription
+
+TICK = 0.25  # seconds
+
+log = logging.getLogger("ardiq.worker")
+
+
+async def watched(main: Coroutine[Any, Any, None], *chores: Coroutine[Any, Any, None]) -> None:
+    """Run ``main`` to its end, with chores beside it. Raises what ended a chore, should one end."""
+    tasks = [asyncio.ensure_future(one) for one in (main, *chores)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        if tasks[0] not in done:
+            raise RuntimeError("A chore of the worker ended by itself.")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def tick(ticked: Callable[[], None]) -> None:
+    """Show that the loop turns, four times a second."""
+    while True:
+        ticked()
+        await asyncio.sleep(TICK)
+
+
+async def listen_for_aborts(endpoint: Endpoint, keys: Keys, abort: Callable[[str], None]) -> None:
+    """Pass on ids of running jobs that somebody aborts. A message that is lost comes with the next renewal."""
+    while True:
+        subscription = Subscription(endpoint, keys.control)
+        try:
+            await subscription.open()
+            async for id in subscription:
+                abort(id)
+        except BrokerError as error:
+            log.debug("Not listening for aborts: %s", error)
+        finally:
+            subscription.close()
+        await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 - spreads reconnects

@@ -1,0 +1,166 @@
+"""What becomes of a job once its run has ended: judge -> settle -> tell.
+
+The decision itself is pure (core/retry.py); here it is turned into what Redis must hold, and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from ardiq.core import events
+from ardiq.core.codec import Codec
+from ardiq.core.errors import ArdiqError, EncodeError, Retry, TooLarge
+from ardiq.core.events import Event, Events
+from ardiq.core.job import JobStatus
+from ardiq.core.options import Options
+from ardiq.core.outcome import ABORTED, Attempt, Failure, pack_history, pack_outcome, read_history, shown
+from ardiq.core.registry import Definition
+from ardiq.core.retry import Action, Outcome, Policy, Verdict, judge
+from ardiq.store import verbs
+from ardiq.worker.held import Clock, Held
+from ardiq.worker.settler import Settler
+
+log = logging.getLogger("ardiq")
+
+ErrorHook = Callable[..., Any]
+
+
+class Judge:
+    """Judges the runs of one worker. ``hooks`` names the error hooks in force."""
+
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        codec: Codec,
+        clock: Clock,
+        settler: Settler,
+        hooks: Callable[[], Iterable[ErrorHook]],
+        events: Events,
+    ) -> None:
+        self._name, self._options, self._codec, self._clock = name, options, codec, clock
+        self._settler, self._hooks, self._events = settler, hooks, events
+        self._policies: dict[str, Policy] = {}
+
+    def conclude(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
+        """Judge an outcome and hand its settlement over. When error hooks must run first, that is left
+        to the coroutine which is returned."""
+        held.over = True
+        record = held.record
+        waited = self._clock.now() - record.enqueued
+        try:
+            verdict = judge(outcome, record.attempts, self._policy(held.definition), waited)
+        except Exception:
+            log.exception("The backoff_ms of %s raised; the default is used.", record.name)
+            verdict = judge(outcome, record.attempts, Policy(self._policy(held.definition).max_retries), waited)
+        last = verdict.action is Action.FAIL
+        failed = last or (verdict.action is Action.RETRY and not isinstance(outcome.error, Retry))
+        if failed and outcome.error is not None and (hooks := tuple(self._hooks())):
+            return self._after_hooks(hooks, held, outcome, verdict)
+        self._settler.add(held, self._settlement(held, outcome, verdict))
+        return None
+
+    async def _after_hooks(
+        self, hooks: tuple[ErrorHook, ...], held: Held, outcome: Outcome, verdict: Verdict
+    ) -> None:
+        for hook in hooks:
+            try:
+                if inspect.iscoroutinefunction(hook):
+                    await hook(outcome.error, held.context)
+                else:
+                    await asyncio.to_thread(hook, outcome.error, held.context)
+            except Exception:
+                log.exception("An on_error hook raised; job %s is not affected.", held.record.id)
+        self._settler.add(held, self._settlement(held, outcome, verdict))
+
+    def _policy(self, definition: Definition | None) -> Policy:
+        if definition is None:
+            return Policy()
+        policy = self._policies.get(definition.name)
+        if policy is None:
+            policy = self._policies[definition.name] = definition.policy(self._options)
+        return policy
+
+    # -- settle -----------------------------------------------------------------------------------
+
+    def _settlement(self, held: Held, outcome: Outcome, verdict: Verdict) -> verbs.Settlement:
+        action, record = verdict.action, held.record
+        attempts = record.attempts + verdict.charged
+        error = outcome.error or ArdiqError()
+        if action is Action.SUCCEED:
+            return self._success(held, outcome, attempts)
+        if action is Action.RETRY:
+            self.tell(events.RETRIED, held, error=error, delay_ms=verdict.delay_ms)
+            return verbs.retried(record, held.claim, attempts, verdict.delay_ms, self._history(held, error))
+        if action is Action.PARK:
+            self.tell(events.PARKED, held, delay_ms=verdict.delay_ms)
+            return verbs.retried(record, held.claim, attempts, verdict.delay_ms, record.history)
+        if action is Action.GIVE_BACK:
+            return verbs.given_back(record, held.claim)
+        if action is Action.ABORT:
+            self.tell(events.ABORTED, held)
+            attempts = attempts if held.began else record.attempts
+            return self._ended(held, JobStatus.ABORTED, attempts, "aborted", ABORTED)
+        if action is Action.EXPIRE:
+            self.tell(events.EXPIRED, held, error=error)
+            return self._ended(held, JobStatus.EXPIRED, attempts, "expired", Failure.of(error, False))
+        self.tell(events.FAILED, held, error=error)
+        return self._ended(held, JobStatus.FAILED, attempts, shown(error), Failure.of(error))
+
+    def _success(self, held: Held, outcome: Outcome, attempts: int) -> verbs.Settlement:
+        record = held.record
+        try:
+            blob = pack_outcome(self._codec, record.id, outcome.value, held.started, self._name)
+            if len(blob) > self._options.max_result_bytes:
+                raise TooLarge(
+                    f"The result takes {len(blob):,} bytes, more than MAX_RESULT_BYTES "
+                    f"({self._options.max_result_bytes:,}); store it elsewhere and return a reference."
+                )
+        except (EncodeError, TooLarge) as error:
+            self.tell(events.FAILED, held, error=error)
+            failure = Failure.of(error, with_traceback=False)
+            return self._ended(held, JobStatus.FAILED, attempts, shown(error), failure)
+        self.tell(events.SUCCEEDED, held)
+        ttl = self._ttl(held, JobStatus.SUCCEEDED)
+        return verbs.finished(
+            record, held.claim, JobStatus.SUCCEEDED, attempts, ttl, held.lease.token, blob
+        )
+
+    def _ended(
+        self, held: Held, status: JobStatus, attempts: int, value: str, failure: Failure
+    ) -> verbs.Settlement:
+        blob = pack_outcome(self._codec, held.record.id, value, held.started, self._name, failure)
+        ttl = self._ttl(held, status)
+        return verbs.finished(held.record, held.claim, status, attempts, ttl, held.lease.token, blob)
+
+    def _ttl(self, held: Held, status: JobStatus) -> int:
+        if status is JobStatus.FAILED:
+            return self._options.failed_ttl_ms
+        own = held.definition.result_ttl_ms if held.definition else None
+        return self._options.result_ttl_ms if own is None else own
+
+    def _history(self, held: Held, error: BaseException) -> bytes:
+        attempts = read_history(self._codec, held.record)
+        number = held.record.attempts + 1
+        attempts.append(Attempt(number, held.started, self._clock.now(), self._name, Failure.of(error)))
+        return pack_history(self._codec, held.record.id, attempts)
+
+    # -- tell -------------------------------------------------------------------------------------
+
+    def tell(self, kind: str, held: Held, *, error: BaseException | None = None, delay_ms: int = 0) -> None:
+        """Emit an event about a job, when anybody listens."""
+        if not self._events.wanted(kind):
+            return
+        record = held.record
+        duration = (time.monotonic() - held.began) * 1000 if held.began else 0.0
+        self._events.emit(
+            Event(
+                kind, record.id, record.name, self._options.queue, record.lane, self._name,
+                record.attempts + 1, duration, delay_ms, error,
+            )
+        )  # fmt: skip

@@ -1,0 +1,226 @@
+"""The pump: asks Redis for jobs, as many as can start soon, and hands them to the slots."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from ardiq.core.errors import BrokerError
+from ardiq.core.job import JobRecord
+from ardiq.core.options import Options
+from ardiq.store import verbs
+from ardiq.store.client import AsyncStore
+from ardiq.store.keys import Keys
+from ardiq.worker.held import Clock, Held, Stop
+from ardiq.worker.lease import Lease
+from ardiq.worker.pace import Pace
+from ardiq.worker.settler import Settler
+from ardiq.worker.slots import Slots
+
+IDLE = 1.0  # seconds that an idle worker waits for a wake-up before it looks by itself (R2)
+BURST_LOOK = 0.02  # seconds between looks of a worker that is to end when nothing is left
+SHORTEST_BLOCK = 0.005  # seconds; Redis reads shorter ones as "for ever" or not at all
+
+log = logging.getLogger("ardiq.worker")
+
+
+class Pump:
+    """Holds what the worker has claimed, under one lease at a time; ``register`` gets a new one."""
+
+    def __init__(
+        self,
+        *,
+        options: Options,
+        keys: Keys,
+        commit: AsyncStore,
+        wake: AsyncStore,
+        clock: Clock,
+        pace: Pace,
+        register: Callable[[], Awaitable[Lease | None]],
+        lease: Lease,
+        burst: bool,
+    ) -> None:
+        self.held: dict[str, Held] = {}
+        self.lease = lease
+        self.reconcile = False
+        self.stopping = False
+        self._options, self._keys = options, keys
+        self._commit, self._wake = commit, wake
+        self._clock, self._pace = clock, pace
+        self._register = register
+        self._burst = burst
+        self._claims = 0
+        self._room = asyncio.Event()
+        self._slots: Slots
+        self._settler: Settler
+
+    def join(self, slots: Slots, settler: Settler) -> None:
+        self._slots, self._settler = slots, settler
+
+    def stop(self) -> None:
+        """Claim no more. A claim under way is let come back: its jobs are held (R16)."""
+        self.stopping = True
+        self._room.set()
+        self._wake.close()
+
+    def freed(self) -> None:
+        """A slot is free. The pump is woken when there is room for a batch worth a round trip."""
+        if self._want() >= max(1, self._pace.extra // 2):
+            self._room.set()
+
+    def settled(self, held: Held) -> None:
+        if self.held.get(held.record.id) is held:
+            del self.held[held.record.id]
+        if not self._room.is_set():
+            self.freed()
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until stopped; in burst mode until nothing is due and nothing runs."""
+        empty = 0
+        while not self.stopping:
+            self._pace.measure()
+            want = self._want()
+            if want <= 0:
+                await self._wait_for_room()
+                continue
+            claimed = await self._claim(want)
+            if claimed is None:
+                continue
+            if not claimed.jobs:
+                empty += 1
+                if self._burst and empty > 1 and not self.held:
+                    return
+                await self._idle(claimed.next_due)
+                continue
+            empty = 0
+            while claimed is not None and claimed.more and self._may_overlap():
+                # The next claim is on its way while this batch runs: server and worker work at once.
+                flight = asyncio.ensure_future(self._claim(self._pace.extra))
+                await asyncio.sleep(0)
+                self._slots.fill()
+                claimed = await flight
+                self._pace.measure()
+            self._slots.fill()
+
+    def _may_overlap(self) -> bool:
+        ahead = self._slots.load - self._pace.hold
+        return not self.stopping and self._pace.extra > self._options.concurrency and ahead < self._pace.extra
+
+    def _want(self) -> int:
+        return 0 if self._settler.full else self._pace.hold - self._slots.load
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        try:
+            async with asyncio.timeout(IDLE):
+                await self._room.wait()
+        except TimeoutError:
+            return
+
+    async def _idle(self, next_due: int) -> None:
+        """Sleep until a wake-up token comes, a job falls due, or it is time for a look of one's own."""
+        seconds = (BURST_LOOK if self._burst else IDLE) * random.uniform(0.9, 1.0)  # noqa: S311 - not in step
+        if next_due:
+            seconds = min(seconds, (next_due - self._clock.now()) / 1000)
+        if seconds < SHORTEST_BLOCK:
+            await asyncio.sleep(max(seconds, 0.001))
+        elif not self.stopping:
+            try:
+                await self._wake.run(verbs.listen(self._keys, round(seconds, 3)))
+            except BrokerError:
+                await self.pause()
+        self._pace.rest()
+
+    async def pause(self) -> None:
+        """After a failure: 0.1 to 1 s at random, so that workers do not come back in step."""
+        if not self.stopping:
+            await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311
+
+    # -- claiming ---------------------------------------------------------------------------------
+
+    async def _claim(self, want: int) -> verbs.Claimed | None:
+        """Claim up to ``want`` jobs and queue them; None when Redis did not answer or the lease is lost."""
+        if self.reconcile and not await self._reconciled():
+            return None
+        self._claims += 1
+        number, lease, sent = self._claims, self.lease, time.monotonic()
+        most = min(want, verbs.CHUNK)
+        call = verbs.claim(self._keys, lease.token, number, lease.length_ms, most, self._lanes(most))
+        try:
+            claimed: verbs.Claimed = await self._commit.run(call)
+        except BrokerError as error:
+            # The reply may be lost while its jobs are held: they go back before the next claim (R5).
+            log.warning("No jobs can be claimed: %s", error)
+            self.reconcile = True
+            await self.pause()
+            return None
+        if claimed.lost:
+            await self.lose_lease(lease)
+            return None
+        lease.renewed(sent)
+        self._clock.set(claimed.now)
+        for id, raw in claimed.jobs:
+            self._accept(id, raw, number, lease, sent, id in claimed.aborted)
+        return claimed
+
+    def _accept(self, id: str, raw: bytes, number: int, lease: Lease, sent: float, marked: bool) -> None:
+        try:
+            record = JobRecord.parse(id, raw)
+        except (ValueError, IndexError) as error:
+            log.error("Job %s cannot be read; it stays held until this worker ends: %s", id, error)
+            return
+        held = self.held[id] = Held(record, number, lease, sent, marked)
+        self._slots.waiting.append(held)
+
+    def _lanes(self, most: int) -> list[tuple[str, int]]:
+        """Lanes in the order in which to drain them, each with how many this worker may take of it."""
+        lanes = list(reversed(self._options.priorities))
+        weights, limits = self._options.lane_weights, self._options.lane_limits
+        if weights:
+            # Each lane comes first in proportion to its weight (Efraimidis and Spirakis, 2006).
+            lanes.sort(key=lambda lane: random.random() ** (1 / weights.get(lane, 1)), reverse=True)  # noqa: S311
+        if not limits:
+            return [(lane, most) for lane in lanes]
+        taken: dict[str, int] = {}
+        for held in self.held.values():
+            taken[held.record.lane] = taken.get(held.record.lane, 0) + 1
+        return [(lane, max(0, min(most, limits.get(lane, most) - taken.get(lane, 0)))) for lane in lanes]
+
+    async def _reconciled(self) -> bool:
+        """Make this worker and Redis agree on what it holds, after a reply may have been lost."""
+        known = list(self.held)
+        try:
+            back, gone = await self._commit.run(verbs.reconcile(self._keys, self.lease.token, known))
+        except BrokerError as error:
+            log.warning("Waiting for Redis: %s", error)
+            await self.pause()
+            return False
+        if back == -1:
+            await self.lose_lease(self.lease)
+            return False
+        if back:
+            log.info("%d jobs whose claim was not heard of went back to the queue.", back)
+        self.reconcile = back >= verbs.CHUNK
+        for id in gone:
+            held = self.held.get(id)
+            if held is not None and not held.over:
+                self._slots.tell_to_stop(held, Stop.LOST)
+        return True
+
+    async def lose_lease(self, lease: Lease) -> None:
+        """What was held under it is somebody else's by now: let go of all, and take a new name."""
+        if lease is not self.lease:
+            return
+        log.warning("The lease is lost; %d held jobs are let go and a new lease is taken.", len(self.held))
+        lease.lost = True
+        for held in list(self.held.values()):
+            self._slots.tell_to_stop(held, Stop.LOST)
+        fresh = await self._register()
+        if fresh is not None:
+            self.lease = fresh
+            self.reconcile = False

@@ -1,0 +1,193 @@
+"""The slots of a worker: which of the held jobs run now, on the loop or in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from ardiq.core.errors import Interrupt, JobAborted, JobHandedBack, JobTimedOut
+from ardiq.core.options import Options
+from ardiq.core.registry import Definition
+from ardiq.core.retry import Outcome
+from ardiq.worker.held import Held, Stop
+from ardiq.worker.judge import Judge
+from ardiq.worker.pace import Pace
+from ardiq.worker.runner import Runner
+from ardiq.worker.threads import Crew
+
+# Running a body at once, without a turn of the loop, takes a third off the cost of a no-op.
+EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+EAGER_MOST = 0.01  # seconds that starting jobs may keep the loop from everything else
+STALE = 0.25  # seconds that a held job may wait for a slot before others may have it
+
+_INTERRUPTS: dict[Stop, type[Interrupt]] = {Stop.ABORT: JobAborted, Stop.TIMEOUT: JobTimedOut}
+
+
+class Slots:
+    """Starts held jobs as slots allow. ``freed`` is called whenever one may be claimed in their place."""
+
+    def __init__(
+        self,
+        options: Options,
+        runner: Runner,
+        judge: Judge,
+        pace: Pace,
+        find: Callable[[str], Definition | None],
+        thread_ends: Callable[[], None],
+        freed: Callable[[], None],
+    ) -> None:
+        self.waiting: deque[Held] = deque()
+        self._concurrency = options.concurrency
+        self._runner, self._judge, self._pace = runner, judge, pace
+        self._find, self._freed = find, freed
+        self._concluding: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._on_loop = 0
+        self._filling = False
+        self._refill: asyncio.Handle | None = None
+        limit = min(options.threads, options.concurrency)
+        self.crew = Crew(limit, self._in_thread, self._delivered, thread_ends)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._on_loop or self.crew.load or self._concluding)
+
+    @property
+    def running(self) -> int:
+        return self._on_loop + self.crew.busy
+
+    @property
+    def load(self) -> int:
+        """Jobs that are here and have not ended."""
+        return self._on_loop + self.crew.load + len(self.waiting)
+
+    # -- starting ---------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Start what can start now."""
+        self._refill = None
+        if self._filling:
+            return
+        self._filling = True
+        until = time.monotonic() + EAGER_MOST
+        try:
+            while self.waiting and self._start(self.waiting[0]):
+                self.waiting.popleft()
+                if time.monotonic() > until:
+                    break
+        finally:
+            self._filling = False
+        if self.waiting and self._has_room():
+            self._fill_soon()
+
+    def _fill_soon(self) -> None:
+        if self._refill is None and not self._filling:
+            self._refill = self._loop.call_soon(self.fill)
+
+    def _has_room(self) -> bool:
+        return self._on_loop + self.crew.busy < self._concurrency
+
+    def _start(self, held: Held) -> bool:
+        """Start a job if there is a slot for it."""
+        if not held.lease.believed:
+            return False
+        definition = held.definition = self._find(held.record.name)
+        if definition is not None and not definition.is_async:
+            return self._hand_over(held)
+        if not self._has_room():
+            return False
+        self._on_loop += 1
+        # A context of its own for each job: what one sets, the next does not see.
+        task = asyncio.Task(
+            self._runner.perform(held, self._ended), loop=self._loop, context=Context(), **EAGER
+        )
+        if not task.done():
+            held.task = task
+        return True
+
+    def _hand_over(self, held: Held) -> bool:
+        """To the crew: as many as there are threads, and when tasks are fast some more, so that a thread
+        that ends one goes on with the next without a turn of the loop."""
+        crew = self.crew
+        if crew.load >= crew.limit + self._pace.extra:
+            return False
+        if self._on_loop + min(crew.load + 1, crew.limit) > self._concurrency:
+            return False
+        crew.submit(held)
+        return True
+
+    def _in_thread(self, held: Held) -> Outcome:
+        call = self._runner.admit(held)
+        if isinstance(call, Outcome):
+            return call
+        assert held.definition is not None
+        if held.definition.timeout is not None:
+            self._loop.call_soon_threadsafe(self._arm, held, held.definition.timeout)
+        return self._runner.perform_sync(held, *call)
+
+    def _arm(self, held: Held, timeout: float) -> None:
+        if not held.over:
+            held.timer = self._loop.call_later(timeout, self.tell_to_stop, held, Stop.TIMEOUT)
+
+    # -- ending -----------------------------------------------------------------------------------
+
+    def _ended(self, held: Held) -> None:
+        self._on_loop -= 1
+        self._pace.note()
+        self._go_on()
+
+    def _delivered(self, batch: list[tuple[Held, Outcome]]) -> None:
+        self._pace.note(len(batch))
+        for held, outcome in batch:
+            if held.timer is not None:
+                held.timer.cancel()
+            self._conclude(held, outcome)
+        self._go_on()
+
+    def _conclude(self, held: Held, outcome: Outcome) -> None:
+        hooks = self._judge.conclude(held, outcome)
+        if hooks is not None:
+            task = asyncio.ensure_future(hooks)
+            self._concluding.add(task)
+            task.add_done_callback(self._concluding.discard)
+
+    def _go_on(self) -> None:
+        if self.waiting:
+            # Not from here: the next job must not start inside the context of the one that has ended.
+            self._fill_soon()
+        self._freed()
+
+    # -- stopping ---------------------------------------------------------------------------------
+
+    def tell_to_stop(self, held: Held, why: Stop) -> None:
+        """Abort, time out or hand back a job, wherever it is. The first reason holds."""
+        if held.over or held.stop is not None:
+            return
+        held.stop = why
+        if why is Stop.LOST and held.context is not None:
+            held.context.lease_lost = True
+        if held.task is not None and held.began:
+            held.task.cancel()
+        elif held in self.waiting:
+            self.waiting.remove(held)
+            outcome = self._runner.admit(held)
+            assert isinstance(outcome, Outcome)
+            self._conclude(held, outcome)
+            self._freed()
+        else:
+            self.crew.interrupt(held, _INTERRUPTS.get(why, JobHandedBack))
+
+    def withdraw(self) -> list[Held]:
+        """Take back all that has not started, in the order in which it was claimed."""
+        back = [*self.crew.withdraw(), *self.waiting]
+        self.waiting.clear()
+        return back
+
+    def stale(self) -> bool:
+        """Whether held jobs wait too long for a slot."""
+        return bool(self.waiting) and time.monotonic() - self.waiting[0].claimed > STALE

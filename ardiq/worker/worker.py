@@ -1,0 +1,240 @@
+"""The worker of one queue: claim -> slots -> drain. Here is its life; the pump, the slots, the runner and
+the settler each do one part of its work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ardiq.core.codec import Codec
+from ardiq.core.errors import BrokerError
+from ardiq.core.events import REFUSED, Event, Events
+from ardiq.core.options import Options
+from ardiq.core.registry import Definition
+from ardiq.store import verbs
+from ardiq.store.client import AsyncStore, Store
+from ardiq.store.endpoint import Endpoint
+from ardiq.store.keys import Keys
+from ardiq.worker.chores import listen_for_aborts, tick, watched
+from ardiq.worker.held import Clock, Held, Stop
+from ardiq.worker.lease import Lease, Renewal
+from ardiq.worker.pace import Pace
+from ardiq.worker.pump import IDLE, Pump
+from ardiq.worker.judge import ErrorHook, Judge
+from ardiq.worker.runner import Around, Runner
+from ardiq.worker.settler import Settler
+from ardiq.worker.slots import Slots
+
+HANDED_OVER = 1.5  # seconds that cancelled jobs get to end in; a second signal allows 2 s in all (H3)
+FLUSH = 5.0  # seconds to commit the last verdicts
+
+log = logging.getLogger("ardiq.worker")
+
+
+class Worker:
+    """Runs the jobs of one queue until it is stopped, or, in burst mode, until nothing is due.
+
+    ``find`` names the definition of a task, ``hooks`` the error hooks, ``around`` what surrounds user
+    code, ``about`` what people may want to know of this process.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        options: Options,
+        codec: Codec,
+        endpoint: Endpoint,
+        find: Callable[[str], Definition | None],
+        hooks: Callable[[], Iterable[ErrorHook]] = tuple,
+        around: Around | None = None,
+        events: Events | None = None,
+        about: Mapping[str, str] | None = None,
+        burst: bool = False,
+        listed_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.keys = Keys(options.queue)
+        self.events = events or Events()
+        self.processed = 0
+        self._codec, self._endpoint = codec, endpoint
+        self._find, self._hooks, self._around = find, hooks, around
+        self._about = dict(about or {})
+        self._burst = burst
+        self._listed_ms = listed_ms or (lambda: max(options.result_ttl_ms, 0))
+        self._stopped = False
+        self._mismatches = 0
+        self._ticked = time.monotonic()
+        self._pump: Pump | None = None
+
+    # -- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work. Returns after a clean stop; raises what ended a part of the worker that must not end."""
+        self._loop = asyncio.get_running_loop()
+        self._hurry = asyncio.Event()
+        self._clock = Clock()
+        self._commit = AsyncStore(self._endpoint, retry=False)
+        self._wake = AsyncStore(self._endpoint, limit=IDLE + 3, retry=False)
+        try:
+            lease = await self._register()
+            if lease is not None:
+                await self._work(lease)
+        finally:
+            self._commit.close()
+            self._wake.close()
+
+    async def _work(self, lease: Lease) -> None:
+        self._build(lease)
+        renewal = Renewal(
+            Store(self._endpoint), self.keys, self.options.lease_ms, lambda: self._held_by.lease, self._doing,
+            lambda: self._ticked, self._renewed,
+        )  # fmt: skip
+        renewal.start()
+        try:
+            await watched(
+                self._held_by.run(),
+                self._settler.run(),
+                tick(self._tick),
+                listen_for_aborts(self._endpoint, self.keys, self.abort),
+            )
+            await self._drain()
+        finally:
+            renewal.stop()
+            self._slots.crew.stop()
+
+    def _build(self, lease: Lease) -> None:
+        options = self.options
+        pace = Pace(options.concurrency, options.prefetch)
+        pump = self._pump = self._held_by = Pump(
+            options=options, keys=self.keys, commit=self._commit, wake=self._wake, clock=self._clock,
+            pace=pace, register=self._register, lease=lease, burst=self._burst,
+        )  # fmt: skip
+        self._pace = pace
+        self._settler = Settler(self._commit, self.keys, options, self._listed_ms, self._settled)
+        judge = Judge(
+            self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events
+        )
+        runner = Runner(options, self._codec, self._clock, self._around, judge)
+        thread_ends = self._around.thread_ends if self._around else lambda: None
+        self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed)
+        pump.join(self._slots, self._settler)
+        if self._stopped:
+            pump.stop()
+
+    async def _register(self) -> Lease | None:
+        """A lease in force. Waits for Redis as long as it takes; None when stopped meanwhile."""
+        lease = Lease(self.options.lease_ms)
+        about = {"name": self.name, "concurrency": str(self.options.concurrency), **self._about}
+        while not self._stopped:
+            sent = time.monotonic()
+            try:
+                now = await self._commit.run(verbs.register(self.keys, lease.token, lease.length_ms, about))
+            except BrokerError as error:
+                log.warning("Waiting for Redis: %s", error)
+                await asyncio.sleep(0.5)
+            else:
+                self._clock.set(now)
+                lease.renewed(sent)
+                return lease
+        return None
+
+    def stop(self, hurry: bool = False) -> None:
+        """Claim no more, hand back what has not started, give running jobs the grace period, or with
+        ``hurry`` next to none, then hand them back, too. Call it on the loop; may be called again."""
+        self._stopped = True
+        if self._pump is not None:
+            self._pump.stop()
+        if hurry:
+            self._hurry.set()
+
+    async def _drain(self) -> None:
+        for held in reversed(self._slots.withdraw()):
+            self._give_back(held)
+        settling = asyncio.ensure_future(self._settler.run())
+        try:
+            await self._quiet(self.options.grace_ms / 1000, self._hurry)
+            if self._slots.busy:
+                for held in list(self._held_by.held.values()):
+                    self._slots.tell_to_stop(held, Stop.HAND_BACK)
+                await self._quiet(HANDED_OVER, asyncio.Event())
+            if self._slots.busy:
+                log.warning("%d jobs did not stop; their lease will run out.", self._slots.running)
+            if await self._settler.flush(FLUSH):
+                await self._unregister()
+        finally:
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)
+
+    async def _quiet(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Wait until nothing runs, at most ``seconds``, or until told to hurry."""
+        end = time.monotonic() + seconds
+        while self._slots.busy and time.monotonic() < end and not hurry.is_set():
+            await asyncio.sleep(0.02)
+
+    async def _unregister(self) -> None:
+        try:
+            await self._commit.run(verbs.unregister(self.keys, self._held_by.lease.token))
+        except BrokerError as error:
+            log.warning("The worker could not sign off; its lease will run out: %s", error)
+
+    # -- what the parts tell ----------------------------------------------------------------------
+
+    def abort(self, id: str) -> None:
+        """Stop a job that somebody aborts, if this worker holds it."""
+        held = self._held_by.held.get(id)
+        if held is not None:
+            self._slots.tell_to_stop(held, Stop.ABORT)
+
+    def _give_back(self, held: Held) -> None:
+        held.over = True
+        self._settler.add(held, verbs.given_back(held.record, held.claim))
+
+    def _settled(self, held: Held, reason: str | None) -> None:
+        self._held_by.settled(held)
+        self.processed += 1
+        if reason == "stale":
+            record = held.record
+            self.events.emit(
+                Event(REFUSED, record.id, record.name, self.options.queue, record.lane, self.name)
+            )
+
+    def _tick(self) -> None:
+        self._ticked = time.monotonic()
+        if self._pace.adapts and self._slots.stale():
+            # Slow tasks came behind fast ones: others may have what cannot start here (DESIGN 7.3).
+            self._pace.slow_down()
+            for held in reversed(self._slots.withdraw()):
+                self._give_back(held)
+        elif self._slots.waiting:
+            self._slots.fill()
+
+    def _doing(self) -> dict[str, Any]:
+        return {"running": self._slots.running, "held": len(self._held_by.held), "processed": self.processed}
+
+    def _renewed(self, lease: Lease, answer: verbs.Renewed) -> None:
+        """Called in the renewal thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._hear, lease, answer)
+        except RuntimeError:
+            return  # the loop has ended
+
+    def _hear(self, lease: Lease, answer: verbs.Renewed) -> None:
+        pump = self._held_by
+        if lease is not pump.lease:
+            return
+        if answer.lost:
+            # The next claim finds out by itself; a pump that claims nothing must be told.
+            self._losing = asyncio.ensure_future(pump.lose_lease(lease))
+            return
+        for id in answer.aborted:
+            self.abort(id)
+        # Claims and settles under way make single beats differ; two in a row mean a lost reply (R5).
+        self._mismatches = self._mismatches + 1 if answer.held != len(pump.held) else 0
+        if self._mismatches >= 2:
+            pump.reconcile = True
+            self._mismatches = 0
