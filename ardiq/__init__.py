@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any
 from ardiq.version import __version__
 
 if TYPE_CHECKING:
-    from ardiq.api import Ardiq, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
+    from ardiq.api import Ardiq
     from ardiq.core import errors
     from ardiq.core.context import JobContext, current_job
     from ardiq.core.errors import ArdiqError, BrokerError, Retry, TaskError
     from ardiq.core.job import JobStatus
     from ardiq.core.outcome import TaskResult
     from ardiq.results import Job, JobInfo
+    from ardiq.shortcuts import enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
 
 _HOMES = {
-    "ardiq.api": (
-        "Ardiq", "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
-    ),
+    "ardiq.api": ("Ardiq",),
     "ardiq.core.context": ("JobContext", "current_job"),
     "ardiq.core.errors": ("ArdiqError", "BrokerError", "Retry", "TaskError"),
     "ardiq.core.job": ("JobStatus",),
     "ardiq.core.outcome": ("TaskResult",),
     "ardiq.results": ("Job", "JobInfo"),
+    "ardiq.shortcuts": (
+        "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
+    ),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,32 +1,29 @@
-"""Front door one: ``Ardiq``, and the module-level ``task``, ``send`` and ``ref`` of the queues in settings."""
+"""Front door one: ``Ardiq``, one queue with its tasks."""
 
 from __future__ import annotations
 
-import weakref
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from ardiq import conf
+from ardiq import conf, owners
 from ardiq.connection import Broker, broker
+from ardiq.core.job import JobStatus
 from ardiq.core.names import check_name
 from ardiq.core.options import Options
+from ardiq.core.outcome import TaskResult
 from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.core.retry import Backoff
 from ardiq.enqueuing import Prepared, Ref, Task, handle
-from ardiq.results import Job, JobInfo, JobStatus, TaskResult
+from ardiq.owners import ErrorHook, Lifespan
+from ardiq.results import Job, JobInfo
 from ardiq.store import verbs
 from ardiq.transactions import handed_over_at_commit
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]
-ErrorHook = Callable[..., Any]
-Lifespan = Callable[..., AbstractAsyncContextManager[None]]
-
-_apps: list[weakref.ref[Ardiq]] = []
-_settings_apps: dict[str, Ardiq] = {}
 
 
 class Ardiq:
@@ -56,10 +53,10 @@ class Ardiq:
         self.error_hooks: list[ErrorHook] = []
         self.lifespan_hooks: list[Lifespan] = []
         self.state = SimpleNamespace()
-        self._stops: list[Callable[[], None]] = []
+        self.from_settings = False
         if self._given:
             self.options  # noqa: B018 - an invalid option is refused here, not at the first enqueue
-        _apps.append(weakref.ref(self))
+        owners.add(self)
 
     def __repr__(self) -> str:
         return f"<Ardiq queue {self.queue_name!r} with {len(self.tasks)} tasks>"
@@ -81,7 +78,7 @@ class Ardiq:
         lanes = self.options.priorities
         if lane not in lanes:
             raise ValueError(
-                f"{lane!r} is no priority lane of queue {self.queue_name!r}; its lanes are {', '.join(lanes)} "
+                f"{lane!r} is no lane of queue {self.queue_name!r}; its lanes are {', '.join(lanes)} "
                 "(lowest first, PRIORITIES)."
             )
         return lane
@@ -151,7 +148,9 @@ class Ardiq:
         self.error_hooks.append(hook)
         return hook
 
-    def lifespan(self, hook: Callable[[Ardiq], AsyncIterator[None]]) -> Callable[[Ardiq], AsyncIterator[None]]:
+    def lifespan(
+        self, hook: Callable[[Ardiq], AsyncIterator[None]]
+    ) -> Callable[[Ardiq], AsyncIterator[None]]:
         """Register an async generator that takes this object: what stands before its ``yield`` runs once
         in each worker process before any job, the rest after the last one. Keep things in ``state``."""
         self.lifespan_hooks.append(asynccontextmanager(hook))
@@ -160,24 +159,14 @@ class Ardiq:
     # -- running ----------------------------------------------------------------------------------
 
     def run(self, *, burst: bool = False) -> None:
-        """Run a worker of this queue here, until ``stop`` or a signal; with ``burst`` until nothing is due."""
+        """Run a worker of this queue here until ``stop`` or a signal; with ``burst`` until nothing is due."""
         from ardiq import running
 
         running.run_app(self, burst)
 
     def stop(self) -> None:
-        """Stop the worker that ``run`` runs, gracefully. May be called from any thread or a signal handler."""
-        for stop in tuple(self._stops):
-            stop()
-
-    @contextmanager
-    def stopped_by(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While this lasts, ``stop()`` of this object calls the given function."""
-        self._stops.append(stop)
-        try:
-            yield
-        finally:
-            self._stops.remove(stop)
+        """Stop the worker that ``run`` runs, gracefully; from any thread or a signal handler."""
+        owners.stop(self)
 
     # -- enqueuing --------------------------------------------------------------------------------
 
@@ -194,7 +183,7 @@ class Ardiq:
         return self.ref(name).enqueue_sync(*args, **kwargs)
 
     async def enqueue_many(self, calls: Iterable[Prepared]) -> list[Job[Any]]:
-        """Enqueue prepared calls, of any mix of tasks, in order: ``enqueue_many(add.prepare(i, i) for i in x)``.
+        """Enqueue prepared calls of any mix of tasks, in order: ``enqueue_many(add.prepare(i) for i in x)``.
 
         Everything is checked before anything is sent. One round trip for each 500 jobs; not atomic
         across those. Raises BrokerError when Redis cannot be reached.
@@ -267,66 +256,3 @@ class Ardiq:
     def _lengths(self, priority: str | None) -> list[Any]:
         lanes = self.options.priorities if priority is None else (self.check_lane(priority),)
         return [verbs.length(self.broker.keys, lane) for lane in lanes]
-
-
-def queue(alias: str = "default") -> Ardiq:
-    """The queue of this name as settings describe it: the owner of ``@ardiq.task(queue=alias)``."""
-    app = _settings_apps.get(alias)
-    if app is None:
-        if alias not in conf.known_aliases():
-            raise ValueError(
-                f"There is no queue {alias!r} in the ARDIQ setting; it has {', '.join(conf.known_aliases())}."
-            )
-        app = _settings_apps[alias] = Ardiq(alias)
-    return app
-
-
-def every_app() -> list[Ardiq]:
-    """Every Ardiq in this process, in the order in which they were made."""
-    return [app for ref in _apps if (app := ref()) is not None]
-
-
-def apps(queue_name: str) -> list[Ardiq]:
-    """Every Ardiq of one queue in this process, those built in code first: where a worker looks for tasks."""
-    found = [app for app in every_app() if app.queue_name == queue_name]
-    return sorted(found, key=lambda app: app is _settings_apps.get(queue_name))
-
-
-@overload
-def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-@overload
-def task(fn: Callable[P, R], /) -> Task[P, R]: ...
-@overload
-def task(*, queue: str = "default", **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-def task(fn: Callable[..., Any] | None = None, /, *, queue: str = "default", **options: Any) -> Any:
-    """Register a function as a task of a queue in settings; options as of ``Ardiq.task``."""
-    owner = _owner(queue)
-    return owner.task(**options) if fn is None else owner.task(fn)
-
-
-_owner = queue
-
-
-async def send(name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
-    """Enqueue a task of the queue "default" by its name."""
-    return await _owner().send(name, *args, **kwargs)
-
-
-def send_sync(name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
-    """``send`` for sync code."""
-    return _owner().send_sync(name, *args, **kwargs)
-
-
-def ref(name: str) -> Ref:
-    """A task of the queue "default" by name, for producers that cannot import it."""
-    return _owner().ref(name)
-
-
-async def enqueue_many(calls: Iterable[Prepared]) -> list[Job[Any]]:
-    """``Ardiq.enqueue_many`` of the queue "default"."""
-    return await _owner().enqueue_many(calls)
-
-
-def enqueue_many_sync(calls: Iterable[Prepared]) -> list[Job[Any]]:
-    """``enqueue_many`` for sync code."""
-    return _owner().enqueue_many_sync(calls)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from ardiq.connection import Answer, Broker, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
@@ -16,9 +16,9 @@ from ardiq.core.extensions import pack
 from ardiq.core.job import check_id
 from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL, call_subject
-from ardiq.core.options import Options
 from ardiq.core.paths import explain
-from ardiq.core.registry import Definition, Registry, UniqueKey
+from ardiq.core.registry import Definition, UniqueKey
+from ardiq.owners import Owner
 from ardiq.results import Job
 from ardiq.store.verbs import NewJob
 from ardiq.transactions import handed_over_at_commit, localised
@@ -28,19 +28,6 @@ R = TypeVar("R")
 
 CALL_ROOT = ("args", "kwargs", "options")
 TEN_YEARS_MS = 10 * 366 * 86_400_000
-
-
-class Owner(Protocol):
-    """What a task needs of the queue that it belongs to (``Ardiq``, which stands above)."""
-
-    queue_name: str
-    registry: Registry
-
-    @property
-    def options(self) -> Options: ...
-    @property
-    def broker(self) -> Broker: ...
-    def check_lane(self, lane: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +76,17 @@ def checked(
     unknown = set(given) - {field.name for field in dataclasses.fields(CallOptions)}
     if unknown:
         known = ", ".join(field.name for field in dataclasses.fields(CallOptions))
-        raise TypeError(f"options() knows no {sorted(unknown)[0]!r}; it takes {known}, delay, schedule, expire.")
+        raise TypeError(
+            f"options() knows no {sorted(unknown)[0]!r}; it takes {known}, delay, schedule, expire."
+        )
     for name in ("delay_ms", "schedule_ms", "expire_ms", "unique_ttl_ms"):
         if given.get(name) is not None:
             _check_ms(name, given[name])
     merged = dataclasses.replace(base, **given)
     if merged.delay_ms and merged.schedule_ms:
         raise ValueError(
-            f"delay_ms={merged.delay_ms} and schedule_ms={merged.schedule_ms} were both given; a call has one time."
+            f"delay_ms={merged.delay_ms} and schedule_ms={merged.schedule_ms} were both given; "
+            "a call has one time."
         )
     if merged.task_id is not None:
         check_id(merged.task_id)
@@ -141,14 +131,14 @@ class Prepared:
         lane = options.priority or (definition and definition.lane) or broker.options.default_priority
         self.app.check_lane(lane)
         id = options.task_id or new_id()
-        call: list[Any] = [self.args if type(self.args) is list else list(self.args), self.kwargs]
+        call: list[Any] = [list(self.args), self.kwargs]
         if options is not PLAIN:
             call.append(self._meta())
         blob = broker.codec.encode(CALL, call_subject(id, self.name), call, CALL_ROOT[: len(call)])
         if len(blob) > broker.options.max_payload_bytes:
             raise TooLarge(
                 f"The arguments of {self.name} take {len(blob):,} bytes, more than MAX_PAYLOAD_BYTES "
-                f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference to it."
+                f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference."
             )
         job = NewJob(id, lane, self.name, blob, options.delay_ms, options.schedule_ms)
         job.replace = options.replace

@@ -23,7 +23,9 @@ def _encode(value: models.Model | Reference) -> bytes:
     if isinstance(value, Reference):
         return reference.pack(value)
     if value.pk is None or value._state.adding:
-        raise ValueError(f"{value._meta.label} has not been saved, so no worker could fetch it; save it first")
+        raise ValueError(
+            f"{value._meta.label} has not been saved, so no worker could fetch it; save it first"
+        )
     return reference.pack(Reference(value._meta.label_lower, value.pk, value._state.db or "default"))
 
 
@@ -36,7 +38,8 @@ def fetch(one: Reference) -> models.Model:
     """The row that a reference stands for. Raises MissingRow when it is gone, or its model is."""
     try:
         model = apps.get_model(one.label)
-        return model._base_manager.using(one.using).get(pk=one.pk)
+        row: models.Model = model._base_manager.using(one.using).get(pk=one.pk)
+        return row
     except (LookupError, ObjectDoesNotExist) as error:
         raise MissingRow(
             f"{one.label} with primary key {one.pk!r} is not in the database {one.using!r} any more; "

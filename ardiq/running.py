@@ -15,12 +15,12 @@ from typing import Any
 
 from django.apps import apps as django_apps
 
-from ardiq import conf
-from ardiq.api import Ardiq, apps, every_app, queue as queue_of
+from ardiq import conf, owners
 from ardiq.connection import broker
 from ardiq.core.events import Events
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
+from ardiq.owners import Owner
 from ardiq.version import __version__
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
@@ -33,8 +33,8 @@ log = logging.getLogger("ardiq.worker")
 
 def worker_options(queue: str, **overrides: Any) -> Options:
     """The options that a worker of this queue runs with: those of an Ardiq built in code come first."""
-    owners = apps(queue)
-    options = owners[0].options if owners else queue_of(queue).options
+    found = owners.of(queue)
+    options = found[0].options if found else conf.merged(queue, {})
     given = {key: value for key, value in overrides.items() if value is not None}
     if "concurrency" in given and "threads" not in given and options.threads == options.concurrency:
         given["threads"] = given["concurrency"]
@@ -43,7 +43,7 @@ def worker_options(queue: str, **overrides: Any) -> Options:
 
 def queue_names() -> list[str]:
     """Every queue that a worker here can serve: those in settings, and those built in code."""
-    return list(dict.fromkeys([*conf.known_aliases(), *(app.queue_name for app in every_app())]))
+    return list(dict.fromkeys([*conf.known_aliases(), *(owner.queue_name for owner in owners.every())]))
 
 
 class Finder:
@@ -56,7 +56,7 @@ class Finder:
     def __call__(self, name: str) -> Definition | None:
         found = self._known.get(name)
         if found is None:
-            for app in apps(self._queue):
+            for app in owners.of(self._queue):
                 found = app.registry.get(name)
                 if found is not None:
                     self._known[name] = found
@@ -81,7 +81,7 @@ def build(
     own = broker(options)
 
     def hooks() -> Iterable[ErrorHook]:
-        return [hook for app in apps(queue) for hook in app.error_hooks]
+        return [hook for app in owners.of(queue) for hook in app.error_hooks]
 
     return Worker(
         name=name or default_name(),
@@ -108,8 +108,9 @@ def listening() -> Events:
 def _listed_ms(queue: str, options: Options) -> int:
     """How long ended jobs stay listed: as long as the longest of their results; 0 without a limit."""
     ttls = [options.result_ttl_ms]
-    for app in apps(queue):
-        ttls += [one.definition.result_ttl_ms for one in app.tasks.values() if one.definition.result_ttl_ms is not None]
+    for owner in owners.of(queue):
+        own = (owner.registry[name].result_ttl_ms for name in owner.registry)
+        ttls += [ttl for ttl in own if ttl is not None]
     return 0 if min(ttls) < 0 else max(ttls)
 
 
@@ -127,7 +128,7 @@ async def run(workers: list[Worker], ready: Callable[[], None] | None = None) ->
     """Run workers until all have stopped. One that fails stops the others, and its error is raised."""
     async with AsyncExitStack() as stack:
         for queue in {worker.options.queue for worker in workers}:
-            for app in apps(queue):
+            for app in owners.of(queue):
                 await enter_lifespans(app, stack)
         if ready is not None:
             ready()
@@ -141,13 +142,13 @@ async def run(workers: list[Worker], ready: Callable[[], None] | None = None) ->
             raise
 
 
-async def enter_lifespans(app: Ardiq, stack: AsyncExitStack) -> None:
+async def enter_lifespans(app: Owner, stack: AsyncExitStack) -> None:
     """Enter the lifespan hooks of a queue; they are left when the worker has stopped."""
     for hook in app.lifespan_hooks:
         await stack.enter_async_context(hook(app))
 
 
-def run_app(app: Ardiq, burst: bool) -> None:
+def run_app(app: Owner, burst: bool) -> None:
     """Run one queue here, as ``Ardiq.run`` promises."""
 
     async def main() -> None:
@@ -164,7 +165,7 @@ def run_app(app: Ardiq, burst: bool) -> None:
 
         if threading.current_thread() is threading.main_thread():
             signals.install(worker.stop)
-        with app.stopped_by(stop):
+        with owners.stopped_by(app, stop):
             await run([worker])
 
     asyncio.run(main())

@@ -30,7 +30,12 @@ FLOORS: dict[str, int] = {
     "connection": 3,
     "checks": 3,
     "signals": 3,
+    "owners": 3,
+    "references": 3,
+    "upkeep": 3,
     "api": 4,
+    "shortcuts": 4,
+    "running": 4,
     "enqueuing": 4,
     "results": 4,
     "transactions": 4,
@@ -46,7 +51,16 @@ FLOORS: dict[str, int] = {
 }
 
 # Rooms that fill several files at the top: the parts import each other, and nobody else of their floor.
-ONE_ROOM: dict[str, str] = {"adminui": "admin", "enqueuing": "api", "results": "api", "transactions": "api"}
+ONE_ROOM: dict[str, str] = {
+    "adminui": "admin",
+    "owners": "connection",
+    "references": "upkeep",
+    "enqueuing": "api",
+    "results": "api",
+    "running": "api",
+    "shortcuts": "api",
+    "transactions": "api",
+}
 
 DJANGO = {"django", "asgiref"}
 GUESTS: dict[str, set[str]] = {

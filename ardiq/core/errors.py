@@ -68,7 +68,9 @@ class Retry(Exception):
     """
 
     def __init__(self, message: str = "", delay_ms: int | None = None) -> None:
-        if delay_ms is not None and (not isinstance(delay_ms, int) or isinstance(delay_ms, bool) or delay_ms < 0):
+        if delay_ms is not None and (
+            not isinstance(delay_ms, int) or isinstance(delay_ms, bool) or delay_ms < 0
+        ):
             raise ValueError(f"Retry(delay_ms={delay_ms!r}): give a whole number of milliseconds, 0 or more.")
         super().__init__(message)
         self.message = message
@@ -76,7 +78,7 @@ class Retry(Exception):
 
 
 class Interrupt(BaseException):
-    """Raised inside the thread of a sync task; not an Exception, so that ``except Exception`` lets it pass."""
+    """Raised inside the thread of a sync task; no Exception, so that ``except Exception`` lets it pass."""
 
 
 class JobTimedOut(Interrupt):

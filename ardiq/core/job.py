@@ -9,7 +9,7 @@
     2       3      attempts that ended and were charged to the retry budget, hex
     5       2      crashes: how often a worker died while it held the job, hex
     7       11     enqueued, epoch ms of the server, hex
-    18      11     at: due (scheduled), ready (queued), claimed (running) or ended, epoch ms of the server, hex
+    18      11     at: due (scheduled), ready (queued), claimed (running) or ended, epoch ms, hex
     29      8      first 8 digits of the worker that holds or ended it
     37      ...    lane \\n name \\n unique hash \\n  length of call (6 hex)  length of history (6 hex)
                    call  history  outcome      (each signed by the codec; history and outcome may be empty)

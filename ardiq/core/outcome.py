@@ -34,7 +34,9 @@ class Failure:
     def of(cls, error: BaseException, with_traceback: bool = True) -> Failure:
         """Describe an exception, whatever its ``__str__`` and ``__repr__`` do."""
         kind = type(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        name = (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
         text = ""
         if with_traceback:
             try:
@@ -166,7 +168,11 @@ def pack_history(codec: Codec, id: str, attempts: Sequence[Attempt]) -> bytes:
             one.started,
             one.ended,
             one.worker,
-            [one.error.type, one.error.message, one.error.traceback[-(TRACEBACK_MOST if n == last else 2_048) :]],
+            [
+                one.error.type,
+                one.error.message,
+                one.error.traceback[-(TRACEBACK_MOST if n == last else 2_048) :],
+            ],
         ]
         for n, one in enumerate(kept)
     ]

@@ -46,9 +46,9 @@ class Definition:
         if not callable(fn):
             raise TypeError(f"@task was given {fn!r}; it decorates a function.")
         module = getattr(fn, "__module__", "")
-        own = f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}".replace("<locals>.", "").replace(
-            "<lambda>", "lambda"
-        )
+        own = f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}".replace(
+            "<locals>.", ""
+        ).replace("<lambda>", "lambda")
         for option in ("retry_on", "dont_retry_on"):
             kinds = given[option] if isinstance(given[option], tuple) else (given[option],)
             if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
@@ -73,7 +73,7 @@ class Definition:
 
     @cached_property
     def _plain(self) -> tuple[int, int] | None:
-        """(fewest, most) positional arguments of a call without keywords, or None if it is not that simple."""
+        """(fewest, most) positional arguments of a call without keywords; None if it is not that simple."""
         fewest = most = 0
         for parameter in self.signature.parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -119,9 +119,15 @@ def _check_numbers(given: dict[str, Any]) -> None:
     retries, backoff, timeout = given["max_retries"], given["backoff_ms"], given["timeout"]
     if retries is not None and not (_whole(retries) and 0 <= retries <= MOST_RETRIES):
         raise ValueError(f"max_retries={retries!r}: give a whole number from 0 to {MOST_RETRIES}.")
-    if not (backoff is None or callable(backoff) or backoff == "exponential" or (_whole(backoff) and backoff >= 0)):
-        raise ValueError(f"backoff_ms={backoff!r}: give milliseconds, 'exponential' or a callable (attempt, error).")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0):
+    if not (
+        backoff is None or callable(backoff) or backoff == "exponential" or (_whole(backoff) and backoff >= 0)
+    ):
+        raise ValueError(
+            f"backoff_ms={backoff!r}: give milliseconds, 'exponential' or a callable (attempt, error)."
+        )
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0
+    ):
         raise ValueError(f"timeout={timeout!r}: give a number of seconds above 0, or None.")
     for option in ("result_ttl_ms", "unique_ttl_ms"):
         value = given[option]

@@ -127,7 +127,7 @@ def _may_retry(ending: Ending, error: BaseException | None, policy: Policy) -> b
 def delay_ms(
     attempt: int, error: BaseException | None, policy: Policy, dice: Callable[[], float] = random.random
 ) -> int:
-    """Milliseconds until the attempt after ``attempt`` (from 1): quadratic unless the policy says otherwise."""
+    """Milliseconds until the attempt after ``attempt`` (from 1): quadratic unless told otherwise."""
     if isinstance(error, Retry) and error.delay_ms is not None:
         return error.delay_ms
     backoff = policy.backoff_ms

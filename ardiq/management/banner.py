@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ardiq.api import apps
+from ardiq import owners
 from ardiq.core.options import Options
 from ardiq.version import __version__
 
@@ -11,11 +11,12 @@ def lines(name: str, queues: list[Options], burst: bool) -> list[str]:
     """Plain text, credentials masked."""
     out = [f"ardiq {__version__} worker {name}" + (" (burst)" if burst else "")]
     for options in queues:
-        tasks = sorted({task for app in apps(options.queue) for task in app.tasks})
+        tasks = sorted({task for owner in owners.of(options.queue) for task in owner.registry})
         out += [
             f"  queue        {options.queue} at {options.safe_url}",
             f"  lanes        {' > '.join(reversed(options.priorities))}",
             f"  concurrency  {options.concurrency} jobs, {options.threads} threads",
-            f"  tasks        {len(tasks)}" + (f": {', '.join(tasks)}" if tasks else " (no tasks.py has any yet)"),
+            f"  tasks        {len(tasks)}"
+            + (f": {', '.join(tasks)}" if tasks else " (no tasks.py has any yet)"),
         ]
     return out

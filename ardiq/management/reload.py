@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from django.utils import autoreload
@@ -26,9 +25,9 @@ Say = Callable[[str], None]
 class Watcher(autoreload.StatReloader):
     """Django's watcher of files, which tells of a change instead of ending the process."""
 
-    changed: Path | None = None
+    changed: object = None
 
-    def notify_file_changed(self, path: Path) -> None:
+    def notify_file_changed(self, path: str | os.PathLike[str]) -> None:
         self.changed = path
 
 
@@ -81,7 +80,11 @@ class Parent:
 
     def _end(self) -> None:
         assert self._child is not None
-        for number, seconds in ((signal.SIGTERM, PATIENCE), (signal.SIGTERM, PATIENCE), (signal.SIGKILL, 60.0)):
+        for number, seconds in (
+            (signal.SIGTERM, PATIENCE),
+            (signal.SIGTERM, PATIENCE),
+            (signal.SIGKILL, 60.0),
+        ):
             if self._child.poll() is None:
                 self._child.send_signal(number)
                 self._wait(seconds)

@@ -12,7 +12,6 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-import hiredis
 import redis.exceptions as errors
 
 from ardiq.core.errors import BrokerError
@@ -23,7 +22,17 @@ from ardiq.store.scripts import Call
 SYNC_TIMEOUT = 2.5  # seconds that a sync caller waits for one reply; see CONNECT_TIMEOUT
 
 # The server is there but cannot serve: drop the connection and look for the right one (R14).
-_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "UNBLOCKED", "NOAUTH", "ASK")
+_PASSING = (
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "UNBLOCKED",
+    "NOAUTH",
+    "ASK",
+)
 _LOST = (errors.ConnectionError, errors.TimeoutError, errors.ReadOnlyError, OSError)
 
 
@@ -69,14 +78,14 @@ class Store:
     def run_many(self, calls: Iterable[Call]) -> list[Any]:
         """Run calls in one round trip, answers in order. Not atomic across calls."""
         calls = list(calls)
-        replies = self._exchange([hiredis.pack_command(call.command) for call in calls])
+        replies = self._exchange([call.packed() for call in calls])
         return [self._decode(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def run_each(self, calls: Iterable[Call]) -> Iterator[Any]:
         """Run a stream of calls, preparing the next one while the server works on the last."""
         pending: Call | None = None
         for call in calls:
-            packed = hiredis.pack_command(call.command)
+            packed = call.packed()
             if pending is not None:
                 yield self._decode(pending, self._reply_of(pending))
             self._post(packed)
@@ -97,7 +106,7 @@ class Store:
                 return self._read()
             except _LOST:
                 self.close()
-        return self._exchange([hiredis.pack_command(call.command)])[0]
+        return self._exchange([call.packed()])[0]
 
     def _read(self) -> Any:
         try:
@@ -128,9 +137,7 @@ class Store:
         if not isinstance(reply, errors.ResponseError):
             return call.decode(reply)
         if isinstance(reply, errors.NoScriptError) and call.script is not None:
-            return self._decode(
-                Call(call.in_full(), call.decode), self._exchange([hiredis.pack_command(call.in_full())])[0]
-            )
+            return self.run(call.in_full())
         if isinstance(reply, errors.MovedError):
             self.endpoint.moved(f"MOVED {reply}")
             self.close()
@@ -187,7 +194,7 @@ class AsyncStore:
 
     async def send(self, call: Call) -> Any:
         """Send one call and return its raw reply; a lost connection is tried once more."""
-        packed = hiredis.pack_command(call.command)
+        packed = call.packed()
         link = self._link
         try:
             if link is None or link.closed:
@@ -210,7 +217,7 @@ class AsyncStore:
 
     async def _refusal(self, call: Call, message: str) -> Any:
         if message.startswith("NOSCRIPT") and call.script is not None:
-            return await self.run(Call(call.in_full(), call.decode))
+            return await self.run(call.in_full())
         if message.startswith("MOVED"):
             self.endpoint.moved(message)
             self.close()
@@ -225,7 +232,7 @@ class AsyncStore:
         flight: tuple[Call, asyncio.Future[Any]] | None = None
         link = await self._opened()
         for call in calls:
-            future = link.send(hiredis.pack_command(call.command))
+            future = link.send(call.packed())
             if flight is not None:
                 yield await self._landed(*flight)
             flight = (call, future)

@@ -35,10 +35,12 @@ class Endpoint:
         given = dict(options or {})
         self.url = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
         self.sentinels = given.get("sentinels")
-        self.service = given.get("service_name")
+        self.service = str(given.get("service_name") or "")
         self.sentinel_kwargs = given.get("sentinel_kwargs") or {}
         if self.sentinels and not self.service:
-            raise OptionError("REDIS_OPTIONS names sentinels but no service_name; add the name of the primary.")
+            raise OptionError(
+                "REDIS_OPTIONS names sentinels but no service_name; add the name of the primary."
+            )
         self.options = {key: value for key, value in given.items() if key not in _OWN}
         self._moved: tuple[str, int] | None = None
 
@@ -72,14 +74,18 @@ class Endpoint:
         """A new, unconnected async connection; its timeouts are kept by whoever uses it."""
         embedded = self.url.startswith("embedded://")
         kwargs = (
-            await asyncio.to_thread(self._kwargs, parse_url_async) if embedded else self._kwargs(parse_url_async)
+            await asyncio.to_thread(self._kwargs, parse_url_async)
+            if embedded
+            else self._kwargs(parse_url_async)
         )
         if self.sentinels:
             kwargs["host"], kwargs["port"] = await redis_async.sentinel.Sentinel(
                 self.sentinels, **({"socket_timeout": CONNECT_TIMEOUT} | self.sentinel_kwargs)
             ).discover_master(self.service)
         made = kwargs.pop("connection_class", redis_async.Connection)
-        connection: redis_async.Connection = made(**kwargs | {"socket_timeout": None}, retry=Retry(NoBackoff(), 0))
+        connection: redis_async.Connection = made(
+            **kwargs | {"socket_timeout": None}, retry=Retry(NoBackoff(), 0)
+        )
         return connection
 
     def moved(self, message: str) -> None:

@@ -7,7 +7,7 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``lane:<lane>``       list    ids ready to run, first in first out; may hold stale ids, the record decides
 ``scheduled``         zset    id -> due, ms (delays, schedules, retries, parked jobs)
 ``workers``           zset    worker -> end of its lease, ms by the clock of the server
-``held:<worker>``     hash    id -> number of the claim: what this worker has claimed and not settled. The fence
+``held:<worker>``     hash    id -> number of the claim: what this worker holds and has not settled. The fence
 ``worker:<worker>``   hash    what it is, where, since when: for people; expires with its lease
 ``ended:<status>``    zset    id -> end, ms: for listing; trimmed by age and count
 ``wake``              list    one wake-up token at most; losing it costs a poll, never a job

@@ -11,9 +11,18 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
+
+import hiredis
 
 Part = str | bytes | int | float
+
+
+def pack(*command: Part) -> bytes:
+    # The stub of hiredis asks for a union of its own; what it packs is exactly Part.
+    packed: bytes = hiredis.pack_command(cast("Any", command))
+    return packed
+
 
 _HEADER = re.compile(r"^-- (KEYS|ARGV|RETURNS|WHY)\b(.*)$", re.M)
 _COUNT = re.compile(r"^\s*(\d+)(?:\s*\+\s*(\d+)\s*n)?\b")
@@ -56,10 +65,14 @@ class Call:
         self.decode = decode
         self.script = script
 
-    def in_full(self) -> tuple[Part, ...]:
+    def packed(self) -> bytes:
+        """The bytes to send."""
+        return pack(*self.command)
+
+    def in_full(self) -> Call:
         """The same call with the text of its script, for a server that has lost it (R13)."""
         assert self.script is not None
-        return ("EVAL", self.script.text, *self.command[2:])
+        return Call(("EVAL", self.script.text, *self.command[2:]), self.decode)
 
 
 @cache

@@ -183,7 +183,13 @@ def given_back(job: JobRecord, claim: int) -> Settlement:
 
 
 def settle(
-    keys: Keys, worker: str, settlements: Iterable[Settlement], *, listed_ms: int, failed_ms: int, failed_most: int
+    keys: Keys,
+    worker: str,
+    settlements: Iterable[Settlement],
+    *,
+    listed_ms: int,
+    failed_ms: int,
+    failed_most: int,
 ) -> Call:
     """Commit verdicts. Answers {id: 'done' or 'stale'} of those that were refused by the fence."""
     argv: list[Part] = [worker, listed_ms, LISTED, failed_ms, failed_most]
@@ -239,7 +245,9 @@ def counts(keys: Keys, lanes: Sequence[str]) -> Call:
 
 def running(keys: Keys, most: int) -> Call:
     """Ids of jobs that workers hold, at most ``most`` of them."""
-    return script("running").call(keys.prefix, [MOST_WORKERS, most], lambda reply: [id.decode() for id in reply])
+    return script("running").call(
+        keys.prefix, [MOST_WORKERS, most], lambda reply: [id.decode() for id in reply]
+    )
 
 
 def length(keys: Keys, lane: str) -> Call:

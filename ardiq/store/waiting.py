@@ -12,7 +12,6 @@ import threading
 import time
 from typing import Any
 
-import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -22,6 +21,7 @@ from ardiq.store.client import AsyncStore, Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.store.link import Link
+from ardiq.store.scripts import pack
 
 POLL_FIRST, POLL_MOST = 1.0, 5.0  # seconds between looks, in case a push was lost
 
@@ -38,7 +38,7 @@ class Subscription:
         """Subscribe. Raises BrokerError when Redis cannot be reached."""
         try:
             self._link = await Link(self._endpoint, push=self._push).connect()
-            await self._link.send(hiredis.pack_command(("SUBSCRIBE", self._channel)))
+            await self._link.send(pack("SUBSCRIBE", self._channel))
         except ConnectionError as error:
             raise self._endpoint.unreachable(error) from error
 
@@ -118,7 +118,7 @@ class AsyncWaiter:
             try:
                 self._link = await Link(self._endpoint, push=self._told).connect()
                 channel = self._keys.done(self._client)
-                await self._link.send(hiredis.pack_command(("SUBSCRIBE", channel)))
+                await self._link.send(pack("SUBSCRIBE", channel))
                 self._guard = self._close_with_loop()
                 await anext(self._guard)
             except ConnectionError as error:

@@ -57,7 +57,9 @@ class Judge:
             verdict = judge(outcome, record.attempts, self._policy(held.definition), waited)
         except Exception:
             log.exception("The backoff_ms of %s raised; the default is used.", record.name)
-            verdict = judge(outcome, record.attempts, Policy(self._policy(held.definition).max_retries), waited)
+            verdict = judge(
+                outcome, record.attempts, Policy(self._policy(held.definition).max_retries), waited
+            )
         last = verdict.action is Action.FAIL
         failed = last or (verdict.action is Action.RETRY and not isinstance(outcome.error, Retry))
         if failed and outcome.error is not None and (hooks := tuple(self._hooks())):
@@ -127,9 +129,7 @@ class Judge:
             return self._ended(held, JobStatus.FAILED, attempts, shown(error), failure)
         self.tell(events.SUCCEEDED, held)
         ttl = self._ttl(held, JobStatus.SUCCEEDED)
-        return verbs.finished(
-            record, held.claim, JobStatus.SUCCEEDED, attempts, ttl, held.lease.token, blob
-        )
+        return verbs.finished(record, held.claim, JobStatus.SUCCEEDED, attempts, ttl, held.lease.token, blob)
 
     def _ended(
         self, held: Held, status: JobStatus, attempts: int, value: str, failure: Failure

@@ -48,7 +48,9 @@ class Around(Protocol):
 class Runner:
     """Runs the jobs of one queue; what comes of them is the judge's affair."""
 
-    def __init__(self, options: Options, codec: Codec, clock: Clock, around: Around | None, judge: Judge) -> None:
+    def __init__(
+        self, options: Options, codec: Codec, clock: Clock, around: Around | None, judge: Judge
+    ) -> None:
         self._options, self._codec, self._clock = options, codec, clock
         self._around, self._judge = around, judge
 
@@ -63,16 +65,22 @@ class Runner:
             return Outcome(Ending.HANDED_BACK)
         if record.crashes >= self._options.crash_limit:
             times = f"{record.crashes} times; CRASH_LIMIT is {self._options.crash_limit}"
-            return Outcome(Ending.CRASHED, error=JobCrashed(f"The worker died while it ran this job, {times}."))
+            return Outcome(
+                Ending.CRASHED, error=JobCrashed(f"The worker died while it ran this job, {times}.")
+            )
         definition = held.definition
         if definition is None:
-            return Outcome(Ending.UNKNOWN, error=UnknownTask(f"No worker knows a task named {record.name!r}."))
+            return Outcome(
+                Ending.UNKNOWN, error=UnknownTask(f"No worker knows a task named {record.name!r}.")
+            )
         reference.seen.list.clear()
         try:
             call: Any = self._codec.decode(CALL, call_subject(record.id, record.name), record.call)
             args, kwargs = call[0], call[1]
             if len(call) > 2 and self._expired(held, call[2]):
-                return Outcome(Ending.EXPIRED, error=JobExpired(f"Not started within {call[2]['expire_ms']:,} ms."))
+                return Outcome(
+                    Ending.EXPIRED, error=JobExpired(f"Not started within {call[2]['expire_ms']:,} ms.")
+                )
             definition.check(args, kwargs)
         except (BadPayload, TypeError, ValueError, IndexError, KeyError) as error:
             return Outcome(Ending.REFUSED, error=error)

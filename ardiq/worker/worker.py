@@ -20,10 +20,10 @@ from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.worker.chores import listen_for_aborts, tick, watched
 from ardiq.worker.held import Clock, Held, Stop
+from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, Renewal
 from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
-from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.runner import Around, Runner
 from ardiq.worker.settler import Settler
 from ardiq.worker.slots import Slots
@@ -116,9 +116,7 @@ class Worker:
         )  # fmt: skip
         self._pace = pace
         self._settler = Settler(self._commit, self.keys, options, self._listed_ms, self._settled)
-        judge = Judge(
-            self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events
-        )
+        judge = Judge(self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events)
         runner = Runner(options, self._codec, self._clock, self._around, judge)
         thread_ends = self._around.thread_ends if self._around else lambda: None
         self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed)

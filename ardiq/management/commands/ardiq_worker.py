@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from argparse import BooleanOptionalAction
 from typing import Any
 
@@ -30,7 +31,10 @@ class Command(BaseCommand):
         parser.add_argument("--burst", action="store_true", help="end when nothing is due any more")
         parser.add_argument("--name", default="", help="name shown to people; default: host and process id")
         parser.add_argument(
-            "--reload", action=BooleanOptionalAction, default=None, help="restart when code changes; default: DEBUG"
+            "--reload",
+            action=BooleanOptionalAction,
+            default=None,
+            help="restart when code changes; default: DEBUG",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -76,13 +80,15 @@ class Command(BaseCommand):
         log = logging.getLogger("ardiq")
         if log.handlers or log.level:
             return
-        handler = logging.StreamHandler(self.stderr._out)
+        handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
         log.addHandler(handler)
         log.propagate = False
         levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
         log.setLevel(levels[min(verbosity, 3)])
-        logging.getLogger("ardiq.worker").setLevel(min(logging.INFO, log.level) if verbosity else logging.ERROR)
+        logging.getLogger("ardiq.worker").setLevel(
+            min(logging.INFO, log.level) if verbosity else logging.ERROR
+        )
 
     async def _work(self, name: str, queues: list[Options], burst: bool) -> None:
         upkeep = DjangoUpkeep()

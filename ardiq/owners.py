@@ -1,0 +1,65 @@
+"""Every queue object of this process: who owns tasks, and where a worker looks for them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Protocol
+
+from ardiq.connection import Broker
+from ardiq.core.options import Options
+from ardiq.core.registry import Registry
+
+ErrorHook = Callable[..., Any]
+Lifespan = Callable[..., AbstractAsyncContextManager[None]]
+
+
+class Owner(Protocol):
+    """What tasks and workers need of an ``Ardiq``, which stands above them."""
+
+    queue_name: str
+    registry: Registry
+    error_hooks: list[ErrorHook]
+    lifespan_hooks: list[Lifespan]
+    from_settings: bool
+
+    @property
+    def options(self) -> Options: ...
+    @property
+    def broker(self) -> Broker: ...
+    def check_lane(self, lane: str) -> str: ...
+
+
+_owners: list[weakref.ref[Owner]] = []
+_stops: dict[int, list[Callable[[], None]]] = {}
+
+
+def add(owner: Owner) -> None:
+    _owners.append(weakref.ref(owner))
+
+
+def every() -> list[Owner]:
+    """All of them, in the order in which they were made."""
+    return [owner for ref in _owners if (owner := ref()) is not None]
+
+
+def of(queue: str) -> list[Owner]:
+    """Those of one queue; built in code before made from settings, because they say more."""
+    return sorted((one for one in every() if one.queue_name == queue), key=lambda one: one.from_settings)
+
+
+def stop(owner: Owner) -> None:
+    """Stop the workers that ``run`` runs for this owner."""
+    for each in tuple(_stops.get(id(owner), ())):
+        each()
+
+
+@contextmanager
+def stopped_by(owner: Owner, each: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, ``stop(owner)`` calls ``each``."""
+    _stops.setdefault(id(owner), []).append(each)
+    try:
+        yield
+    finally:
+        _stops[id(owner)].remove(each)

@@ -1,0 +1,69 @@
+"""The queues of settings, and ``task``, ``send``, ``ref`` and ``enqueue_many`` for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, TypeVar, overload
+
+from ardiq import conf
+from ardiq.api import Ardiq
+from ardiq.enqueuing import Prepared, Ref, Task
+from ardiq.results import Job
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_settings_apps: dict[str, Ardiq] = {}
+
+
+def queue(alias: str = "default") -> Ardiq:
+    """The queue of this name as settings describe it: the owner of ``@ardiq.task(queue=alias)``."""
+    app = _settings_apps.get(alias)
+    if app is None:
+        if alias not in conf.known_aliases():
+            raise ValueError(
+                f"There is no queue {alias!r} in the ARDIQ setting; it has {', '.join(conf.known_aliases())}."
+            )
+        app = _settings_apps[alias] = Ardiq(alias)
+        app.from_settings = True
+    return app
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(*, queue: str = "default", **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Callable[..., Any] | None = None, /, *, queue: str = "default", **options: Any) -> Any:
+    """Register a function as a task of a queue in settings; options as of ``Ardiq.task``."""
+    owner = _owner(queue)
+    return owner.task(**options) if fn is None else owner.task(fn)
+
+
+_owner = queue
+
+
+async def send(name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
+    """Enqueue a task of the queue "default" by its name."""
+    return await _owner().send(name, *args, **kwargs)
+
+
+def send_sync(name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
+    """``send`` for sync code."""
+    return _owner().send_sync(name, *args, **kwargs)
+
+
+def ref(name: str) -> Ref:
+    """A task of the queue "default" by name, for producers that cannot import it."""
+    return _owner().ref(name)
+
+
+async def enqueue_many(calls: Iterable[Prepared]) -> list[Job[Any]]:
+    """``Ardiq.enqueue_many`` of the queue "default"."""
+    return await _owner().enqueue_many(calls)
+
+
+def enqueue_many_sync(calls: Iterable[Prepared]) -> list[Job[Any]]:
+    """``enqueue_many`` for sync code."""
+    return _owner().enqueue_many_sync(calls)
