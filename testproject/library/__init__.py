@@ -1,0 +1,1 @@
+"""Documents and photos, and what the worker finds out about them."""
