@@ -1,0 +1,41 @@
+"""The tasks of the seed, async and sync, of the queue in settings."""
+
+from shop import journal
+
+from ardiq import task
+
+
+@task
+async def add(a: int, b: int) -> int:
+    journal.write("add", a, b)
+    return a + b
+
+
+@task
+async def reminder(user_id: int) -> None:
+    journal.write("reminder", user_id)
+
+
+@task
+def digest() -> None:
+    journal.write("digest")
+
+
+@task
+def sync_account(account_id: int) -> None:
+    journal.write("sync_account", account_id)
+
+
+@task
+async def notify(user_id: int) -> None:
+    journal.write("notify", user_id)
+
+
+@task
+def report() -> None:
+    journal.write("report")
+
+
+@task
+async def alert() -> None:
+    journal.write("alert")
