@@ -25,7 +25,7 @@ REPLY_TIMEOUT = 5.0  # seconds without a byte while replies are due
 
 _OWN = ("sentinels", "service_name", "sentinel_kwargs", "cluster")
 # redis-py's own retries would repeat a command whose reply was lost; the rules for that are ours (R14).
-_FIXED = {"protocol": 2, "socket_keepalive": True, "decode_responses": False}
+_FIXED = {"protocol": 2, "decode_responses": False}
 
 
 class Endpoint:
@@ -54,6 +54,9 @@ class Endpoint:
             kwargs: dict[str, Any] = {"socket_connect_timeout": CONNECT_TIMEOUT, **parse(url)}
         except ValueError as error:
             raise OptionError(f"REDIS_URL cannot be read: {error}") from error
+        if "path" not in kwargs:
+            # A dead peer must be noticed; a unix socket has none, and redis-py refuses the option for it.
+            kwargs["socket_keepalive"] = True
         kwargs |= self.options | _FIXED
         if self._moved:
             kwargs["host"], kwargs["port"] = self._moved
