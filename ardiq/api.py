@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from ardiq import conf, owners
+from ardiq import conf, owners, transactions
 from ardiq.connection import Broker, broker
 from ardiq.core.job import JobStatus
 from ardiq.core.names import check_name
@@ -19,7 +19,7 @@ from ardiq.enqueuing import Prepared, Ref, Task, handle
 from ardiq.owners import ErrorHook, Lifespan
 from ardiq.results import Job, JobInfo
 from ardiq.store import verbs
-from ardiq.transactions import handed_over_at_commit
+from ardiq.store.verbs import NewJob
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +48,7 @@ class Ardiq:
         if redis_url is not None:
             self._given["redis_url"] = redis_url
         self._options: tuple[object, Options] | None = None
+        self._broker: tuple[object, Broker] | None = None
         self.registry = Registry()
         self.tasks: dict[str, Task[..., Any]] = {}
         self.error_hooks: list[ErrorHook] = []
@@ -65,13 +66,17 @@ class Ardiq:
     def options(self) -> Options:
         """The options in force, read anew after settings have changed."""
         version = conf.version()
-        if self._options is None or self._options[0] != version:
+        if self._options is None or self._options[0] is not version:
             self._options = (version, conf.merged(self.queue_name, self._given))
         return self._options[1]
 
     @property
     def broker(self) -> Broker:
-        return broker(self.options)
+        """How to reach the queue with the options in force."""
+        version = conf.version()
+        if self._broker is None or self._broker[0] is not version:
+            self._broker = (version, broker(self.options))
+        return self._broker[1]
 
     def check_lane(self, lane: str) -> str:
         """Raise ValueError for a lane that this queue does not have."""
@@ -189,30 +194,36 @@ class Ardiq:
         across those. Raises BrokerError when Redis cannot be reached.
         """
         own = self.broker
-        jobs = [call.build(own) for call in self._mine(calls)]
-        answers = await own.here().submit_many(jobs) if jobs else []
-        return [handle(own, job, answer) for job, answer in zip(jobs, answers, strict=True)]
+        jobs = self._built(calls, own)
+        handles: list[Job[Any]] = []
+        if jobs:
+            async for chunk in own.here().submit_many(jobs):
+                handles += [handle(own, job, answer) for job, answer in chunk]
+        return handles
 
     def enqueue_many_sync(self, calls: Iterable[Prepared]) -> list[Job[Any]]:
         """``enqueue_many`` for sync code; inside ``transaction.atomic()`` the jobs leave at commit."""
         own = self.broker
-        jobs = [call.build(own) for call in self._mine(calls)]
-        if not jobs:
-            return []
-        if own.options.enqueue_on_commit and handed_over_at_commit(lambda: list(own.submit(jobs))):
-            return [Job(job.id, own) for job in jobs]
-        return [handle(own, job, answer) for job, answer in zip(jobs, own.submit(jobs), strict=True)]
+        jobs = self._built(calls, own)
+        if jobs and own.options.enqueue_on_commit and transactions.is_open():
+            transactions.at_commit(lambda: list(own.submit_many(jobs)))
+            return [Job(job[0], own) for job in jobs]
+        answers = own.submit_many(jobs)
+        return [handle(own, job, answer) for job, answer in zip(jobs, answers, strict=True)]
 
-    def _mine(self, calls: Iterable[Prepared]) -> Iterable[Prepared]:
+    def _built(self, calls: Iterable[Prepared], own: Broker) -> list[NewJob]:
+        """Encode every call before any is sent. Raises TypeError, ValueError or TooLarge."""
+        jobs = []
         for call in calls:
-            if not isinstance(call, Prepared):
+            if call.__class__ is not Prepared:
                 raise TypeError(f"enqueue_many takes prepared calls, got {call!r}; write task.prepare(...).")
-            if call.app.queue_name != self.queue_name:
+            if call.target.app is not self and call.target.app.queue_name != self.queue_name:
                 raise ValueError(
-                    f"{call.name} belongs to the queue {call.app.queue_name!r}, not {self.queue_name!r}; "
-                    "send each queue's calls on their own."
+                    f"{call.target.name} belongs to the queue {call.target.app.queue_name!r}, not "
+                    f"{self.queue_name!r}; send each queue's calls on their own."
                 )
-            yield call
+            jobs.append(call.build(own))
+        return jobs
 
     # -- looking ----------------------------------------------------------------------------------
 

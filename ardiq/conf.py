@@ -25,7 +25,7 @@ WATCHED = {"ARDIQ", "TIME_ZONE", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "BASE_DIR
 
 _options: dict[str, Options] = {}
 _keys: list[tuple[bytes, ...]] = []
-_version = [0]
+_version = [object()]
 
 
 def defaults() -> dict[str, object]:
@@ -89,8 +89,8 @@ def known_aliases() -> list[str]:
     return aliases() if _have_settings() else [DEFAULT_ALIAS]
 
 
-def version() -> int:
-    """Changes whenever settings do: whoever keeps options asks whether they still hold."""
+def version() -> object:
+    """Another object whenever settings change: whoever keeps options asks whether they still hold."""
     return _version[0]
 
 
@@ -167,7 +167,7 @@ def _forget(*, setting: str, **kwargs: object) -> None:
     if setting in WATCHED:
         _options.clear()
         _keys.clear()
-        _version[0] += 1
+        _version[0] = object()
 
 
 setting_changed.connect(_forget, dispatch_uid="ardiq.conf")

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -46,9 +45,15 @@ class Broker:
             half = self._loops[loop] = LoopBroker(self.endpoint, self.keys)
         return half
 
-    def submit(self, jobs: Iterable[NewJob]) -> Iterator[Answer]:
-        """Store jobs from sync code, chunk by chunk; an answer for each (verbs.enqueue)."""
-        for answers in self.store.run_each(verbs.enqueue(self.keys, chunk) for chunk in chunks(jobs)):
+    def submit(self, job: NewJob) -> Answer:
+        """Store one job from sync code (verbs.enqueue)."""
+        answer: Answer = self.store.run(verbs.enqueue(self.keys, (job,)))[0]
+        return answer
+
+    def submit_many(self, jobs: list[NewJob]) -> Iterator[Answer]:
+        """Store jobs from sync code in chunks; whoever takes the answers works while the server does."""
+        calls = (verbs.enqueue(self.keys, chunk) for chunk in chunks(jobs))
+        for answers in self.store.run_each(calls):
             yield from answers
 
 
@@ -99,19 +104,17 @@ class LoopBroker:
             if not future.done():
                 future.set_result(answer)
 
-    async def submit_many(self, jobs: Iterable[NewJob]) -> list[Answer]:
-        """Store jobs in chunks; the next chunk is prepared while the server works on the last."""
+    async def submit_many(self, jobs: list[NewJob]) -> AsyncIterator[list[tuple[NewJob, Answer]]]:
+        """Store jobs in chunks; whoever takes a chunk's answers works while the server does on the next."""
         calls = (verbs.enqueue(self.keys, chunk) for chunk in chunks(jobs))
-        out: list[Answer] = []
+        stored = chunks(jobs)
         async for answers in self.store.run_each(calls):
-            out += answers
-        return out
+            yield list(zip(next(stored), answers, strict=True))
 
 
-def chunks(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
-    walk = iter(jobs)
-    while chunk := list(islice(walk, verbs.CHUNK)):
-        yield chunk
+def chunks(jobs: list[NewJob]) -> Iterator[list[NewJob]]:
+    for at in range(0, len(jobs), verbs.CHUNK):
+        yield jobs[at : at + verbs.CHUNK]
 
 
 _brokers: dict[Any, Broker] = {}
@@ -128,6 +131,9 @@ def broker(options: Options) -> Broker:
 
 
 _ids: list[str] = []
+_POOL = 256
+_VERSION_4 = bytes(0x40 | (byte & 0x0F) for byte in range(256))
+_VARIANT = bytes(0x80 | (byte & 0x3F) for byte in range(256))
 
 
 def new_id() -> str:
@@ -138,10 +144,11 @@ def new_id() -> str:
     try:
         return _ids.pop()
     except IndexError:
-        digits = secrets.token_hex(16 * 256)
-        for at in range(0, len(digits), 32):
-            text = digits[at : at + 32]
-            _ids.append(f"{text[:12]}4{text[13:16]}{'89ab'[int(text[16], 16) & 3]}{text[17:]}")
+        raw = bytearray(secrets.token_bytes(16 * _POOL))
+        raw[6::16] = raw[6::16].translate(_VERSION_4)
+        raw[8::16] = raw[8::16].translate(_VARIANT)
+        digits = raw.hex()
+        _ids.extend([digits[at : at + 32] for at in range(0, 32 * _POOL, 32)])
         return _ids.pop()
 
 

@@ -10,18 +10,19 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from ardiq import transactions
 from ardiq.connection import Answer, Broker, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
 from ardiq.core.extensions import pack
-from ardiq.core.job import check_id
+from ardiq.core.job import check_id, tail_start
 from ardiq.core.names import check_name
-from ardiq.core.outcome import CALL, call_subject
+from ardiq.core.outcome import CALL
 from ardiq.core.paths import explain
 from ardiq.core.registry import Definition, UniqueKey
 from ardiq.owners import Owner
 from ardiq.results import Job
-from ardiq.store.verbs import NewJob
-from ardiq.transactions import handed_over_at_commit, localised
+from ardiq.store.verbs import NewJob, new_job, plain_job
+from ardiq.transactions import localised
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -114,39 +115,60 @@ def _packed(key: Any) -> bytes:
         raise explain(key, ("task", "unique key"), problem) from problem
 
 
-@dataclass(slots=True)
 class Prepared:
     """A checked call that has not been sent: what ``enqueue_many`` takes."""
 
-    app: Owner
-    name: str
-    definition: Definition | None
-    options: CallOptions
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    __slots__ = ("args", "kwargs", "target")
+
+    def __init__(self, target: Enqueuable[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.target, self.args, self.kwargs = target, args, kwargs
 
     def build(self, broker: Broker) -> NewJob:
         """Encode. Raises EncodeError, TooLarge or ValueError before anything is sent."""
-        options, definition = self.options, self.definition
-        lane = options.priority or (definition and definition.lane) or broker.options.default_priority
-        self.app.check_lane(lane)
+        target = self.target
+        if target.plain is None:
+            return self._build_with_options(broker)
+        lane, start = target.start_of(broker)
+        id = new_id()
+        subject = id.encode() + target.subject
+        call = broker.codec.encode(CALL, subject, [list(self.args), self.kwargs], CALL_ROOT[:2])
+        if len(call) > broker.options.max_payload_bytes:
+            raise self._too_large(call, broker)
+        return plain_job(id, lane, start, call)
+
+    def _build_with_options(self, broker: Broker) -> NewJob:
+        target, options = self.target, self.target.call_options
+        lane = target.lane_in(broker)
         id = options.task_id or new_id()
-        call: list[Any] = [list(self.args), self.kwargs]
-        if options is not PLAIN:
-            call.append(self._meta())
-        blob = broker.codec.encode(CALL, call_subject(id, self.name), call, CALL_ROOT[: len(call)])
-        if len(blob) > broker.options.max_payload_bytes:
-            raise TooLarge(
-                f"The arguments of {self.name} take {len(blob):,} bytes, more than MAX_PAYLOAD_BYTES "
-                f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference."
-            )
-        job = NewJob(id, lane, self.name, blob, options.delay_ms, options.schedule_ms)
-        job.replace = options.replace
-        self._make_unique(job, broker)
-        return job
+        call = broker.codec.encode(
+            CALL, id.encode() + target.subject, [list(self.args), self.kwargs, self._meta()], CALL_ROOT
+        )
+        if len(call) > broker.options.max_payload_bytes:
+            raise self._too_large(call, broker)
+        definition = target.definition
+        until = options.unique_until or (definition.unique_until if definition else "done")
+        ttl = options.unique_ttl_ms
+        return new_job(
+            id,
+            lane,
+            target.name,
+            call,
+            delay_ms=options.delay_ms,
+            schedule_ms=options.schedule_ms,
+            replace=options.replace,
+            unique=self._unique_hash(),
+            unique_ttl_ms=ttl if ttl is not None else definition.unique_ttl_ms if definition else 0,
+            unique_until_start=until == "start",
+        )
+
+    def _too_large(self, call: bytes, broker: Broker) -> TooLarge:
+        return TooLarge(
+            f"The arguments of {self.target.name} take {len(call):,} bytes, more than MAX_PAYLOAD_BYTES "
+            f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference."
+        )
 
     def _meta(self) -> dict[str, Any]:
-        options = self.options
+        options = self.target.call_options
         meta: dict[str, Any] = {}
         for name in ("delay_ms", "schedule_ms", "expire_ms"):
             if value := getattr(options, name):
@@ -156,24 +178,24 @@ class Prepared:
             meta["nonce"] = new_id()[:16]
         return meta
 
-    def _make_unique(self, job: NewJob, broker: Broker) -> None:
-        options, definition = self.options, self.definition
+    def _unique_hash(self) -> str:
+        options, definition = self.target.call_options, self.target.definition
         unique = options.unique if options.unique is not None else definition and definition.unique
         if not unique:
-            return
+            return ""
         if callable(unique):
             key: Any = unique(*self.args, **self.kwargs)
         elif definition is not None:
-            bound = definition.bind(tuple(self.args), self.kwargs)
+            bound = definition.bind(self.args, self.kwargs)
             bound.apply_defaults()
-            key = [[name, value] for name, value in bound.arguments.items()]
+            # Keywords in one order, however they were spelt.
+            key = [
+                [name, sorted(value.items()) if isinstance(value, dict) else value]
+                for name, value in bound.arguments.items()
+            ]
         else:
             key = [list(self.args), sorted(self.kwargs.items())]
-        job.unique = blake2b(_packed([self.name, key]), digest_size=16).hexdigest()
-        until = options.unique_until or (definition.unique_until if definition else "done")
-        job.unique_until_start = until == "start"
-        ttl = options.unique_ttl_ms
-        job.unique_ttl_ms = ttl if ttl is not None else definition.unique_ttl_ms if definition else 0
+        return blake2b(_packed([self.target.name, key]), digest_size=16).hexdigest()
 
 
 class Enqueuable(Generic[P, R]):
@@ -182,14 +204,30 @@ class Enqueuable(Generic[P, R]):
     def __init__(self, app: Owner, name: str, definition: Definition | None, options: CallOptions) -> None:
         self.app = app
         self.name = name
-        self._definition = definition
-        self._options = options
+        self.definition = definition
+        self.call_options = options
+        self.subject = b"|" + name.encode()
+        simple = options is PLAIN and not (definition and definition.unique)
+        self.plain: bool | None = simple or None
+        self._start: tuple[Broker, str, bytes] | None = None
+
+    def lane_in(self, broker: Broker) -> str:
+        lane = self.call_options.priority or (self.definition and self.definition.lane)
+        return self.app.check_lane(lane or broker.options.default_priority)
+
+    def start_of(self, broker: Broker) -> tuple[str, bytes]:
+        """(lane, start of the record): reckoned once for as long as the options hold."""
+        start = self._start
+        if start is None or start[0] is not broker:
+            lane = self.lane_in(broker)
+            start = self._start = (broker, lane, tail_start(lane, self.name))
+        return start[1:]
 
     def prepare(self, *args: P.args, **kwargs: P.kwargs) -> Prepared:
         """Check a call without sending it, for ``enqueue_many``. Raises TypeError for a wrong call."""
-        if self._definition is not None:
-            self._definition.check(args, kwargs)
-        return Prepared(self.app, self.name, self._definition, self._options, args, kwargs)
+        if self.definition is not None:
+            self.definition.check(args, kwargs)
+        return Prepared(self, args, kwargs)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Job[R]]:
         """Enqueue from async code: ``job = await task.enqueue(...)``.
@@ -217,27 +255,26 @@ class Enqueuable(Generic[P, R]):
         prepared = self.prepare(*args, **kwargs)
         broker = self.app.broker
         job = prepared.build(broker)
-        wanted = self._options.on_commit
-        if (broker.options.enqueue_on_commit if wanted is None else wanted) and handed_over_at_commit(
-            lambda: list(broker.submit([job])), self._options.using
-        ):
-            return Job(job.id, broker)
-        return handle(broker, job, next(broker.submit([job])))
+        wanted, using = self.call_options.on_commit, self.call_options.using
+        if (broker.options.enqueue_on_commit if wanted is None else wanted) and transactions.is_open(using):
+            transactions.at_commit(lambda: broker.submit(job), using)
+            return Job(job[0], broker)
+        return handle(broker, job, broker.submit(job))
 
     def options(self, **options: Any) -> Bound[P, R]:
         """Overrides for one call: task_id, priority, delay_ms, schedule_ms, expire_ms, unique, replace,
         on_commit; or delay, schedule and expire as timedelta and datetime."""
-        merged = checked(self._options, **options)
+        merged = checked(self.call_options, **options)
         if merged.priority is not None:
             self.app.check_lane(merged.priority)
-        return Bound(self.app, self.name, self._definition, merged)
+        return Bound(self.app, self.name, self.definition, merged)
 
 
 class Bound(Enqueuable[P, R]):
     """A task with overrides."""
 
     def __repr__(self) -> str:
-        return f"<{self.name} with {self._options}>"
+        return f"<{self.name} with {self.call_options}>"
 
 
 class Ref(Enqueuable[..., Any]):
@@ -253,7 +290,7 @@ class Task(Enqueuable[P, R]):
 
     def __init__(self, app: Owner, definition: Definition) -> None:
         super().__init__(app, definition.name, definition, PLAIN)
-        self.definition = definition
+        self.definition: Definition = definition
         self.fn: Callable[P, Any] = definition.fn
         self.__doc__ = definition.fn.__doc__
         self.__name__ = getattr(definition.fn, "__name__", definition.name)
@@ -283,5 +320,5 @@ class Task(Enqueuable[P, R]):
 
 def handle(broker: Broker, job: NewJob, answer: Answer) -> Job[Any]:
     if isinstance(answer, str):
-        return Job(answer, broker, created=False)
-    return Job(job.id, broker, created=answer)
+        return Job(answer, broker, False)
+    return Job(job[0], broker, answer)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any, cast
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
 
-def handed_over_at_commit(push: Callable[[], object], using: str | None = None) -> bool:
-    """Register ``push`` to run at commit, if a transaction is open; False when there is none.
+def is_open(using: str | None = None) -> bool:
+    """Whether a transaction is open in this thread on the database ``using`` (default: the default one).
 
     The transaction that a TestCase wraps around a test never commits, so it does not count (D2).
     """
-    if not settings.configured or not settings.DATABASES:
+    # Not connections[alias]: that would make a connection where there is none, and none is open then.
+    here = cast("Any", connections)._connections
+    connection: Any = getattr(here, using or DEFAULT_DB_ALIAS, None)
+    if connection is None or not connection.in_atomic_block:
         return False
-    from django.db import DEFAULT_DB_ALIAS, connections
+    return not all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
-    connection = connections[using or DEFAULT_DB_ALIAS]
-    if not connection.in_atomic_block:
-        return False
-    if all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
-        return False
-    connection.on_commit(push)
-    return True
+
+def at_commit(push: Callable[[], object], using: str | None = None) -> None:
+    """Run ``push`` when the open transaction commits, and never when it is rolled back."""
+    connections[using or DEFAULT_DB_ALIAS].on_commit(push)
 
 
 def localised(moment: datetime) -> datetime:
@@ -35,6 +37,7 @@ def localised(moment: datetime) -> datetime:
         return moment
     if not settings.configured or settings.USE_TZ:
         raise ValueError(
-            f"schedule={moment!r} is naive; give an aware datetime, for example timezone.now() + timedelta(hours=1)."
+            f"schedule={moment!r} is naive; give an aware datetime, "
+            "for example timezone.now() + timedelta(hours=1)."
         )
     return timezone.make_aware(moment)

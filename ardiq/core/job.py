@@ -79,18 +79,14 @@ def check_id(id: object) -> str:
     return id
 
 
-def tail(lane: str, name: str, unique: str, call: bytes, history: bytes = b"", outcome: bytes = b"") -> bytes:
+def tail_start(lane: str, name: str, unique: str = "") -> bytes:
+    """The text lines of a record: the same for every plain call of a task."""
+    return f"{lane}\n{name}\n{unique}\n".encode()
+
+
+def tail(start: bytes, call: bytes, history: bytes = b"", outcome: bytes = b"") -> bytes:
     """Everything of a record behind its head, as written by whoever enqueues or settles a job."""
-    return b"%b\n%b\n%b\n%06x%06x%b%b%b" % (
-        lane.encode(),
-        name.encode(),
-        unique.encode(),
-        len(call),
-        len(history),
-        call,
-        history,
-        outcome,
-    )
+    return b"%b%06x%06x%b%b%b" % (start, len(call), len(history), call, history, outcome)
 
 
 @dataclass(slots=True)
@@ -152,11 +148,5 @@ class JobRecord:
         )
 
     def tail(self, history: bytes | None = None, outcome: bytes = b"") -> bytes:
-        return tail(
-            self.lane,
-            self.name,
-            self.unique,
-            self.call,
-            self.history if history is None else history,
-            outcome,
-        )
+        start = tail_start(self.lane, self.name, self.unique)
+        return tail(start, self.call, self.history if history is None else history, outcome)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
@@ -82,26 +83,39 @@ class Store:
         return [self._decode(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def run_each(self, calls: Iterable[Call]) -> Iterator[Any]:
-        """Run a stream of calls, preparing the next one while the server works on the last."""
-        pending: Call | None = None
+        """Run a stream of calls, one ahead of the reply: the server always has the next one at hand."""
+        flights: deque[tuple[Call, Any]] = deque()
         for call in calls:
-            packed = call.packed()
-            if pending is not None:
-                yield self._decode(pending, self._reply_of(pending))
-            self._post(packed)
-            pending = call
-        if pending is not None:
-            yield self._decode(pending, self._reply_of(pending))
+            flights.append((call, self._post(call)))
+            if len(flights) > 1:
+                yield from self._landed(flights, 1)
+        yield from self._landed(flights, 0)
 
-    def _post(self, packed: bytes) -> None:
+    def _post(self, call: Call) -> Any:
+        """Send without reading. Answers the connection that will bring the reply, None if it is lost."""
         try:
-            self._connection().send_packed_command([packed], check_health=False)
+            connection = self._connection()
+            connection.send_packed_command([call.packed()], check_health=False)
         except _LOST:
-            # The reply will be missing, and _reply_of repeats the call.
             self.close()
+            return None
+        return connection
 
-    def _reply_of(self, call: Call) -> Any:
-        if getattr(self._local, "connection", None) is not None:
+    def _landed(self, flights: deque[tuple[Call, Any]], keep: int) -> Iterator[Any]:
+        while len(flights) > keep:
+            call, sent_on = flights.popleft()
+            reply = self._reply_of(call, sent_on)
+            if isinstance(reply, errors.ResponseError):
+                # What else is under way comes in first: a repeat must not read the reply of another call.
+                rest = [(other, self._reply_of(other, its)) for other, its in flights]
+                flights.clear()
+                yield self._decode(call, reply)
+                yield from (self._decode(other, its) for other, its in rest)
+                return
+            yield call.decode(reply)
+
+    def _reply_of(self, call: Call, sent_on: Any) -> Any:
+        if sent_on is not None and getattr(self._local, "connection", None) is sent_on:
             try:
                 return self._read()
             except _LOST:

@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
-from ardiq.core.job import LETTER_OF, NOBODY, JobRecord, JobStatus, tail
+from ardiq.core.job import (
+    FLAG_UNIQUE,
+    FLAG_UNTIL_START,
+    LETTER_OF,
+    NOBODY,
+    JobRecord,
+    JobStatus,
+    tail,
+    tail_start,
+)
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, Part, script
 
@@ -24,20 +34,9 @@ _GIVE_BACK = b"Q"
 _RETRY = b"D"
 
 
-@dataclass(slots=True)
-class NewJob:
-    """What ``enqueue`` stores. ``delay_ms`` from now or ``schedule_ms`` absolute, never both."""
-
-    id: str
-    lane: str
-    name: str
-    call: bytes
-    delay_ms: int = 0
-    schedule_ms: int = 0
-    unique: str = ""
-    unique_ttl_ms: int = 0
-    unique_until_start: bool = False
-    replace: bool = False
+# id, lane, options, tail: the arguments of one job in enqueue.lua. A plain tuple, because
+# making anything else for each job of a batch costs as much as encoding it.
+NewJob = tuple[str, str, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +80,39 @@ def _text(reply: bytes) -> str:
     return reply.decode()
 
 
-def _answer(reply: int | bytes) -> bool | str:
-    return reply.decode() if isinstance(reply, bytes) else reply == 1
+def plain_job(id: str, lane: str, start: bytes, call: bytes) -> NewJob:
+    """A job without options under a random id; ``start`` as of core.job.tail_start."""
+    return (id, lane, "", b"%b%06x000000%b" % (start, len(call), call))
 
 
-def _new(job: NewJob) -> tuple[Part, ...]:
-    flags = (b"3" if job.unique_until_start else b"1") if job.unique else b"0"
-    due = f"+{job.delay_ms}" if job.delay_ms else f"={job.schedule_ms}" if job.schedule_ms else ""
-    return (
-        job.id,
-        job.lane,
-        due,
-        "r" if job.replace else "",
-        f"{job.unique_ttl_ms}:{job.unique}" if job.unique else "",
-        flags + tail(job.lane, job.name, job.unique, job.call),
-    )
+def new_job(
+    id: str,
+    lane: str,
+    name: str,
+    call: bytes,
+    *,
+    delay_ms: int = 0,
+    schedule_ms: int = 0,
+    replace: bool = False,
+    unique: str = "",
+    unique_ttl_ms: int = 0,
+    unique_until_start: bool = False,
+) -> NewJob:
+    """What ``enqueue`` stores: ``delay_ms`` from now or ``schedule_ms`` absolute, never both."""
+    flags = FLAG_UNIQUE | (FLAG_UNTIL_START if unique_until_start else 0)
+    due = f"+{delay_ms}" if delay_ms else f"={schedule_ms}" if schedule_ms else ""
+    slot = f"{flags:x}:{unique_ttl_ms}:{unique}" if unique else ""
+    options = f"{'r' if replace else ''};{due};{slot}"
+    return (id, lane, options, tail(tail_start(lane, name, unique), call))
 
 
-def enqueue(keys: Keys, jobs: Sequence[NewJob]) -> Call:
-    """Store jobs. Answers for each: True (created), False (its id is taken), or the id that holds its slot."""
-    argv = [part for job in jobs for part in _new(job)]
-    return script("enqueue").call(keys.prefix, argv, lambda reply: [_answer(answer) for answer in reply])
+def enqueue(keys: Keys, jobs: Iterable[NewJob]) -> Call:
+    """Store jobs. Answers for each: True (created), False (id taken), or the id that holds its slot."""
+    return script("enqueue").call(keys.prefix, list(chain.from_iterable(jobs)), _answers)
+
+
+def _answers(reply: Any) -> list[bool | str]:
+    return [answer == 1 if answer.__class__ is int else answer.decode() for answer in reply]
 
 
 def register(keys: Keys, worker: str, lease_ms: int, about: Mapping[str, Part]) -> Call:
@@ -130,7 +141,7 @@ def _claimed(reply: Any) -> Claimed:
 def claim(
     keys: Keys, worker: str, number: int, lease_ms: int, most: int, lanes: Iterable[tuple[str, int]]
 ) -> Call:
-    """Take up to ``most`` jobs; ``lanes`` in the order in which to drain them, each with a limit of its own."""
+    """Take up to ``most`` jobs; ``lanes`` in the order in which to drain them, each with a limit."""
     argv: list[Part] = [worker, number, lease_ms, HOUSEKEEPING, most]
     for lane, limit in lanes:
         argv += (lane, min(limit, most))

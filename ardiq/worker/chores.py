@@ -45,7 +45,7 @@ async def tick(ticked: Callable[[], None]) -> None:
 
 
 async def listen_for_aborts(endpoint: Endpoint, keys: Keys, abort: Callable[[str], None]) -> None:
-    """Pass on ids of running jobs that somebody aborts. A message that is lost comes with the next renewal."""
+    """Pass on ids of running jobs that somebody aborts. A lost message comes with the next renewal."""
     while True:
         subscription = Subscription(endpoint, keys.control)
         try:

@@ -1,8 +1,8 @@
 -- Store new jobs and make them runnable, or scheduled.
 -- KEYS 1: prefix
--- ARGV 0 + 6 n: id, lane, due ('' now, '+ms' from now, '=ms' absolute), mode ('' or 'r' replace an ended
---   job of this id), unique ('' or '<ttl ms, 0 none>:<hash>'), tail (the record behind its worker field,
---   with flags as its first byte)
+-- ARGV 0 + 4 n: id, lane, options ('' a plain job under a random id, or 'mode;due;unique'), tail (the
+--   record behind its worker field); mode: 'r' replace an ended job of this id; due: '' now, '+ms' from
+--   now, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'
 -- RETURNS a list: 1 stored (or stored before by this very call), 0 the id is taken, or the id of the job
 --   that holds the unique slot
 -- WHY one script: the id, the unique slot and the place in a lane are taken together or not at all; a
@@ -10,14 +10,25 @@
 
 local now = clock()
 local stamp = hex(now)
-local out, fresh, simple, seen = {}, {}, true, {}
+local READY = '00000' .. stamp .. stamp .. '00000000'
+local PLAIN = 'Q0' .. READY
+local jobs = prefix .. 'job:'
+local out = {}
+local lanes, scheduled, head = {}, {}, nil
 
-for i = 1, #ARGV, 6 do
-  if ARGV[i + 3] ~= '' or ARGV[i + 4] ~= '' or seen[ARGV[i]] then
-    simple = false
-    break
+local function place(i, due)
+  if due > now then
+    scheduled[#scheduled + 1] = due
+    scheduled[#scheduled + 1] = ARGV[i]
+    head = math.min(head or due, due)
+    return
   end
-  seen[ARGV[i]] = true
+  local lane = lanes[ARGV[i + 1]]
+  if lane then
+    lane[#lane + 1] = ARGV[i]
+  else
+    lanes[ARGV[i + 1]] = { ARGV[i] }
+  end
 end
 
 local function due_of(text)
@@ -30,33 +41,23 @@ local function due_of(text)
   return now
 end
 
-local function record(i)
-  local due = ARGV[i + 2] == '' and now or due_of(ARGV[i + 2])
-  local tail = ARGV[i + 5]
-  local letter, at = 'Q', stamp
-  if due > now then
-    letter, at = 'D', hex(due)
-  end
-  return letter .. string.sub(tail, 1, 1) .. '00000' .. stamp .. at .. '00000000' .. string.sub(tail, 2), due
-end
-
 local function live(id)
-  local letter = redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 0)
+  local letter = redis.call('GETRANGE', jobs .. id, 0, 0)
   return letter == 'Q' or letter == 'D' or letter == 'R'
 end
 
 local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
 
-local function taken(i, value)
-  local key = prefix .. 'job:' .. ARGV[i]
-  local old = redis.call('GET', key)
-  local tail = string.sub(ARGV[i + 5], 2)
+-- The id is taken: by this very call (1), by an ended job that is to be replaced (1, new), or else (0).
+local function taken(i, value, mode)
+  local old = redis.call('GET', jobs .. ARGV[i])
+  local tail = ARGV[i + 3]
   if string.sub(old, 38, 37 + #tail) == tail then
     return 1, false
   end
   local ended = ENDED[string.sub(old, 1, 1)]
-  if ARGV[i + 3] == 'r' and ended then
-    redis.call('SET', key, value)
+  if mode == 'r' and ended then
+    redis.call('SET', jobs .. ARGV[i], value)
     redis.call('ZREM', prefix .. 'ended:' .. ended, ARGV[i])
     return 1, true
   end
@@ -64,20 +65,26 @@ local function taken(i, value)
 end
 
 local function store(i)
-  local id, value, due = ARGV[i], record(i)
-  local ttl, unique = string.match(ARGV[i + 4], '^(%d+):(.*)$')
+  local id = ARGV[i]
+  local mode, time, slot = string.match(ARGV[i + 2], '^(.-);(.-);(.*)$')
+  local due = due_of(time or '')
+  local flags, ttl, unique = string.match(slot or '', '^(%x):(%d+):(.*)$')
   if unique then
     local holder = redis.call('GET', prefix .. 'unique:' .. unique)
     if holder and holder ~= id and live(holder) then
       return holder
     end
   end
+  local value = 'Q' .. (flags or '0') .. READY .. ARGV[i + 3]
+  if due > now then
+    value = 'D' .. (flags or '0') .. '00000' .. stamp .. hex(due) .. '00000000' .. ARGV[i + 3]
+  end
   local answer, new = 1, true
-  if not redis.call('SET', prefix .. 'job:' .. id, value, 'NX') then
-    answer, new = taken(i, value)
+  if not redis.call('SET', jobs .. id, value, 'NX') then
+    answer, new = taken(i, value, mode)
   end
   if new then
-    fresh[#fresh + 1] = { i, due }
+    place(i, due)
     if unique and tonumber(ttl) > 0 then
       redis.call('SET', prefix .. 'unique:' .. unique, id, 'PX', ttl)
     elseif unique then
@@ -87,46 +94,32 @@ local function store(i)
   return answer
 end
 
-if simple then
-  local pairs_, dues = {}, {}
-  for i = 1, #ARGV, 6 do
-    pairs_[#pairs_ + 1] = prefix .. 'job:' .. ARGV[i]
-    pairs_[#pairs_ + 1], dues[#dues + 1] = record(i)
-  end
-  -- One command for the whole batch when every id is new, as almost always.
-  if #pairs_ > 0 and redis.call('MSETNX', unpack(pairs_)) == 1 then
-    for n, due in ipairs(dues) do
-      fresh[n] = { (n - 1) * 6 + 1, due }
-      out[n] = 1
+-- Plain jobs under random ids, as almost all are, take one command for the whole batch.
+local function store_plain()
+  local values = {}
+  for i = 1, #ARGV, 4 do
+    if ARGV[i + 2] ~= '' then
+      return false
     end
-  else
-    simple = false
+    values[#values + 1] = jobs .. ARGV[i]
+    values[#values + 1] = PLAIN .. ARGV[i + 3]
   end
+  if redis.call('MSETNX', unpack(values)) == 0 then
+    return false
+  end
+  for i = 1, #ARGV, 4 do
+    place(i, now)
+    out[#out + 1] = 1
+  end
+  return true
 end
-if not simple then
-  for i = 1, #ARGV, 6 do
+
+if not store_plain() then
+  for i = 1, #ARGV, 4 do
     out[#out + 1] = store(i)
   end
 end
 
-local lanes, scheduled, head = {}, {}, nil
-for _, item in ipairs(fresh) do
-  local i, due = item[1], item[2]
-  if due > now then
-    scheduled[#scheduled + 1] = due
-    scheduled[#scheduled + 1] = ARGV[i]
-    if not head or due < head then
-      head = due
-    end
-  else
-    local lane = lanes[ARGV[i + 1]]
-    if not lane then
-      lane = {}
-      lanes[ARGV[i + 1]] = lane
-    end
-    lane[#lane + 1] = ARGV[i]
-  end
-end
 for lane, ids in pairs(lanes) do
   redis.call('RPUSH', prefix .. 'lane:' .. lane, unpack(ids))
 end
