@@ -1,0 +1,55 @@
+"""The code in README.md and docs/ is real: it compiles, what it imports exists, and sequences are played."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import Block, blocks, sequences
+from tests.docs.play import Play, stage
+from tests.server import need_binary
+
+PYTHON = [block for block in blocks() if block.language == "python" and not block.skipped]
+SHELL = {"sh", "text", "python", "ini", "nginx", "lua", "yaml", "dockerfile"}
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.where)
+def test_python_compiles_and_its_imports_exist(block: Block) -> None:
+    tree = compile(block.text, block.where, "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "ardiq":
+            module = importlib.import_module(node.module or "")
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert not missing, f"{block.where}: {node.module} has no {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.where)
+def test_every_block_names_its_language(block: Block) -> None:
+    assert block.language in SHELL, f"{block.where}: write one of {', '.join(sorted(SHELL))} behind the fence"
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A short path: the socket of the embedded server lies below it."""
+    need_binary()
+    with tempfile.TemporaryDirectory(prefix="docs-") as name:
+        yield Path(name).resolve()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(sequences()))
+def test_sequence(name: str, directory: Path) -> None:
+    steps = sequences()[name]
+    starts_a_project = any("startproject" in block.text for block in steps if block.language == "sh")
+    with stage(directory, ready=not starts_a_project) as play:
+        _play(play, steps)
+
+
+def _play(play: Play, steps: list[Block]) -> None:
+    for block in steps:
+        play.play(block)
