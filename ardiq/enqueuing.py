@@ -108,9 +108,20 @@ def _check_ms(name: str, value: object) -> None:
         raise ValueError(f"{name}={value!r}: give 0 or more, and at most {most:,} ms.")
 
 
+def _ordered(value: Any) -> Any:
+    """The same value with its dicts in one order: calls that are equal must be equal bytes."""
+    if isinstance(value, dict):
+        items = [(key, _ordered(item)) for key, item in value.items()]
+        return dict(sorted(items, key=lambda item: pack(item[0])))
+    if isinstance(value, (list, tuple)):
+        parts = [_ordered(item) for item in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    return value
+
+
 def _packed(key: Any) -> bytes:
     try:
-        return pack(key)
+        return pack(_ordered(key))
     except Exception as problem:
         raise explain(key, ("task", "unique key"), problem) from problem
 
@@ -188,13 +199,9 @@ class Prepared:
         elif definition is not None:
             bound = definition.bind(self.args, self.kwargs)
             bound.apply_defaults()
-            # Keywords in one order, however they were spelt.
-            key = [
-                [name, sorted(value.items()) if isinstance(value, dict) else value]
-                for name, value in bound.arguments.items()
-            ]
+            key = [[name, value] for name, value in bound.arguments.items()]
         else:
-            key = [list(self.args), sorted(self.kwargs.items())]
+            key = [list(self.args), self.kwargs]
         return blake2b(_packed([self.target.name, key]), digest_size=16).hexdigest()
 
 

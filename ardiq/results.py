@@ -157,7 +157,7 @@ class Job(Generic[R]):
         return verbs.read(self._broker.keys, [self.id])
 
     def _record(self, raws: list[bytes | None]) -> JobRecord | None:
-        return JobRecord.parse(self.id, raws[0]) if raws[0] else None
+        return JobRecord(self.id, raws[0]) if raws[0] else None
 
     def _result(self, raws: list[bytes | None]) -> TaskResult | None:
         record = self._record(raws)

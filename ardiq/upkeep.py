@@ -5,8 +5,8 @@ The one place that knows of Django's connections. A thread that never opened one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
@@ -34,20 +34,12 @@ def _sync_job() -> Iterator[None]:
         _tidy()
 
 
-class _AsyncJob:
-    """A thread-sensitive context of its own, so that the ORM calls of one job never wait for another's."""
-
-    __slots__ = ("_context",)
-
-    async def __aenter__(self) -> None:
-        self._context = ThreadSensitiveContext()
-        await self._context.__aenter__()
-
-    async def __aexit__(self, *error: object) -> None:
-        # The thread of this context ends with the job, and its connections must be closed inside it.
-        if self._context in SyncToAsync.context_to_thread_executor:
-            await sync_to_async(connections.close_all, thread_sensitive=True)()
-        await self._context.__aexit__(*error)
+async def _close(context: ThreadSensitiveContext) -> None:
+    # The thread of this context ends with the job, and its connections must be closed inside it.
+    await sync_to_async(connections.close_all, thread_sensitive=True)()
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+    if executor is not None:
+        executor.shutdown(wait=False)
 
 
 class DjangoUpkeep:
@@ -56,8 +48,18 @@ class DjangoUpkeep:
     def sync_job(self) -> AbstractContextManager[None]:
         return _sync_job()
 
-    def async_job(self) -> AbstractAsyncContextManager[None]:
-        return _AsyncJob()
+    def begin_async(self) -> ThreadSensitiveContext:
+        """A thread-sensitive context of its own, so that the ORM calls of one job never wait for another's.
+
+        Not by ``async with``: the job runs in a context that ends with it, so there is nothing to reset.
+        """
+        context = ThreadSensitiveContext()
+        SyncToAsync.thread_sensitive_context.set(context)
+        return context
+
+    def end_async(self, begun: ThreadSensitiveContext) -> Awaitable[None] | None:
+        threads = SyncToAsync.context_to_thread_executor
+        return _close(begun) if threads and begun in threads else None
 
     def thread_ends(self) -> None:
         connections.close_all()

@@ -20,6 +20,8 @@ EXPIRED = "expired"
 PARKED = "parked"
 REFUSED = "refused"
 
+KINDS = (ENQUEUED, STARTED, SUCCEEDED, RETRIED, FAILED, ABORTED, EXPIRED, PARKED, REFUSED)
+
 log = logging.getLogger("ardiq")
 
 
@@ -50,22 +52,25 @@ class Events:
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
         self._wanted: list[Wanted] = []
+        self.wanted: frozenset[str] = frozenset()
 
     def subscribe(self, listener: Listener, wanted: Wanted = lambda kind: True) -> Listener:
-        """``wanted(kind)`` says, cheaply and each time, whether the listener would do anything with it."""
+        """``wanted(kind)`` says whether the listener would do anything with such an event just now."""
         if listener not in self._listeners:
             self._listeners.append(listener)
             self._wanted.append(wanted)
+            self.look()
         return listener
 
-    def wanted(self, kind: str) -> bool:
-        """Whether an event of this kind is worth making: most jobs end without anybody listening."""
-        return any(wanted(kind) for wanted in self._wanted)
+    def look(self) -> None:
+        """Ask anew which kinds anybody wants; to be called now and then, not for each job."""
+        self.wanted = frozenset(kind for kind in KINDS if any(wanted(kind) for wanted in self._wanted))
 
     def unsubscribe(self, listener: Listener) -> None:
         if listener in self._listeners:
             at = self._listeners.index(listener)
             del self._listeners[at], self._wanted[at]
+            self.look()
 
     def emit(self, event: Event) -> None:
         for listener in tuple(self._listeners):

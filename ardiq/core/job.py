@@ -20,7 +20,6 @@ in redis-cli, and it needs no library inside Lua.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 HEAD = 37
@@ -55,6 +54,8 @@ LETTERS = {
     "X": JobStatus.EXPIRED,
 }
 LETTER_OF = {status: letter for letter, status in LETTERS.items()}
+LETTER_BYTES = {letter.encode(): status for letter, status in LETTERS.items()}
+BYTES_OF = {status: letter for letter, status in LETTER_BYTES.items()}
 LIVE = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING)
 ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.ABORTED, JobStatus.EXPIRED)
 
@@ -89,64 +90,71 @@ def tail(start: bytes, call: bytes, history: bytes = b"", outcome: bytes = b"") 
     return b"%b%06x%06x%b%b%b" % (start, len(call), len(history), call, history, outcome)
 
 
-@dataclass(slots=True)
 class JobRecord:
-    """One job, parsed from its record. Times are epoch ms by the clock of the server."""
+    """One job, read from its record. Times are epoch ms by the clock of the server.
 
-    id: str
-    status: JobStatus
-    flags: int
-    attempts: int
-    crashes: int
-    enqueued: int
-    at: int
-    worker: str
-    lane: str
-    name: str
-    unique: str
-    call: bytes
-    history: bytes
-    outcome: bytes
+    Fields are cut out of the bytes when somebody asks: a worker needs few of them, and what it writes
+    back is for the most part what it has read.
+    """
 
-    @classmethod
-    def parse(cls, id: str, raw: bytes) -> JobRecord:
+    __slots__ = ("_call_at", "_history_at", "_outcome_at", "_texts_end", "attempts", "flags", "id", "lane",
+                 "name", "raw", "status", "unique")  # fmt: skip
+
+    def __init__(self, id: str, raw: bytes) -> None:
         """Read a record. Raises ValueError when the bytes are no record of this version."""
-        status = LETTERS.get(chr(raw[0]) if raw else "")
+        status = LETTER_BYTES.get(raw[:1])
         if status is None:
             raise ValueError(f"job {id}: unknown status letter {raw[:1]!r}; written by a newer ardiq?")
-        lane_end = raw.index(b"\n", HEAD)
-        name_end = raw.index(b"\n", lane_end + 1)
-        unique_end = raw.index(b"\n", name_end + 1)
-        start = unique_end + 13
-        call_end = start + int(raw[unique_end + 1 : unique_end + 7], 16)
-        history_end = call_end + int(raw[unique_end + 7 : start], 16)
-        return cls(
-            id,
-            status,
-            int(raw[1:2], 16),
-            int(raw[2:5], 16),
-            int(raw[5:7], 16),
-            int(raw[7:18], 16),
-            int(raw[18:29], 16),
-            raw[29:37].decode(),
-            raw[HEAD:lane_end].decode(),
-            raw[lane_end + 1 : name_end].decode(),
-            raw[name_end + 1 : unique_end].decode(),
-            raw[start:call_end],
-            raw[call_end:history_end],
-            raw[history_end:],
-        )
+        end = raw.index(b"\n", raw.index(b"\n", raw.index(b"\n", HEAD) + 1) + 1)
+        self.id = id
+        self.raw = raw
+        self.status = status
+        self.flags = int(raw[1:2], 16)
+        self.attempts = int(raw[2:5], 16)
+        self.lane, self.name, self.unique = raw[HEAD:end].decode().split("\n")
+        self._texts_end = end + 1
+        self._call_at = end + 13
+        self._history_at = self._call_at + int(raw[end + 1 : end + 7], 16)
+        self._outcome_at = self._history_at + int(raw[end + 7 : end + 13], 16)
 
-    def head(self, status: JobStatus, attempts: int | None = None, crashes: int | None = None) -> bytes:
+    def __repr__(self) -> str:
+        return f"<JobRecord {self.id} {self.name} {self.status}>"
+
+    @property
+    def crashes(self) -> int:
+        return int(self.raw[5:7], 16)
+
+    @property
+    def enqueued(self) -> int:
+        return int(self.raw[7:18], 16)
+
+    @property
+    def at(self) -> int:
+        return int(self.raw[18:29], 16)
+
+    @property
+    def worker(self) -> str:
+        return self.raw[29:HEAD].decode()
+
+    @property
+    def call(self) -> bytes:
+        return self.raw[self._call_at : self._history_at]
+
+    @property
+    def history(self) -> bytes:
+        return self.raw[self._history_at : self._outcome_at]
+
+    @property
+    def outcome(self) -> bytes:
+        return self.raw[self._outcome_at :]
+
+    def head(self, status: JobStatus, attempts: int | None = None) -> bytes:
         """The first 18 bytes of the record that follows this one: status to enqueue time."""
-        return b"%b%x%03x%02x%011x" % (
-            LETTER_OF[status].encode(),
-            self.flags,
-            self.attempts if attempts is None else attempts,
-            self.crashes if crashes is None else crashes,
-            self.enqueued,
-        )
+        charged = self.attempts if attempts is None else attempts
+        return b"%b%x%03x%b" % (BYTES_OF[status], self.flags, charged, self.raw[5:18])
 
     def tail(self, history: bytes | None = None, outcome: bytes = b"") -> bytes:
-        start = tail_start(self.lane, self.name, self.unique)
-        return tail(start, self.call, self.history if history is None else history, outcome)
+        """The record that follows this one, behind its worker: with another history, or an outcome."""
+        if history is None:
+            return self.raw[HEAD : self._outcome_at] + outcome
+        return tail(self.raw[HEAD : self._texts_end], self.call, history, outcome)

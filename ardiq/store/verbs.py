@@ -15,7 +15,6 @@ from typing import Any, Literal
 from ardiq.core.job import (
     FLAG_UNIQUE,
     FLAG_UNTIL_START,
-    LETTER_OF,
     NOBODY,
     JobRecord,
     JobStatus,
@@ -59,17 +58,9 @@ class Renewed:
     lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """One verdict on its way to Redis. ``wait`` in ms: until due (retry), or that the record lives on."""
-
-    id: str
-    claim: int
-    verb: bytes
-    head: bytes
-    wait: int
-    tail: bytes
-    unique: str = ""
+# One verdict on its way to Redis, the arguments of one job in settle.lua: id, number of the claim, verb,
+# head, ms (until due, or that the record lives on), tail, unique hash. A plain tuple like NewJob.
+Settlement = tuple[str, int, bytes, bytes, int, bytes, str]
 
 
 def _same(reply: Any) -> Any:
@@ -171,26 +162,20 @@ def finished(
     history: bytes | None = None,
 ) -> Settlement:  # fmt: skip
     """The job has ended. ``ttl_ms``: how long its record lives on; 0 not stored, negative for ever."""
-    return Settlement(
-        job.id,
-        claim,
-        LETTER_OF[status].encode(),
-        job.head(status, attempts),
-        max(ttl_ms, -1),
-        worker[:8].encode() + job.tail(history, outcome),
-        job.unique,
-    )
+    head = job.head(status, attempts)
+    record = worker[:8].encode() + job.tail(history, outcome)
+    return (job.id, claim, head[:1], head, max(ttl_ms, -1), record, job.unique)
 
 
 def retried(job: JobRecord, claim: int, attempts: int, delay_ms: int, history: bytes) -> Settlement:
     """The job runs again in ``delay_ms``; ``attempts`` unchanged parks it, one more charges the budget."""
     head = job.head(JobStatus.SCHEDULED, attempts)
-    return Settlement(job.id, claim, _RETRY, head, delay_ms, NOBODY + job.tail(history))
+    return (job.id, claim, _RETRY, head, delay_ms, NOBODY + job.tail(history), "")
 
 
 def given_back(job: JobRecord, claim: int) -> Settlement:
     """The job was not started, or its worker stops: to the head of its lane, nothing charged."""
-    return Settlement(job.id, claim, _GIVE_BACK, job.head(JobStatus.QUEUED), 0, job.lane.encode())
+    return (job.id, claim, _GIVE_BACK, job.head(JobStatus.QUEUED), 0, job.lane.encode(), "")
 
 
 def settle(
@@ -204,8 +189,7 @@ def settle(
 ) -> Call:
     """Commit verdicts. Answers {id: 'done' or 'stale'} of those that were refused by the fence."""
     argv: list[Part] = [worker, listed_ms, LISTED, failed_ms, failed_most]
-    for one in settlements:
-        argv += (one.id, one.claim, one.verb, one.head, one.wait, one.tail, one.unique)
+    argv.extend(chain.from_iterable(settlements))
     return script("settle").call(keys.prefix, argv, _refused)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from enum import Enum
 
 from ardiq.core.context import JobContext
@@ -22,15 +21,10 @@ class Stop(Enum):
     LOST = "lost"
 
 
-@dataclass(slots=True, eq=False)
 class Held:
     """``claimed`` in monotonic seconds, ``started`` in epoch ms of the server (0 before its start)."""
 
-    record: JobRecord
-    claim: int
-    lease: Lease
-    claimed: float
-    marked: bool = False
+    # Defaults live on the class: most of them are never set, and jobs are made by the hundred.
     definition: Definition | None = None
     context: JobContext | None = None
     started: int = 0
@@ -40,6 +34,13 @@ class Held:
     stop: Stop | None = None
     over: bool = False  # its verdict is made: nothing can stop it any more
     refers: bool = False  # its arguments hold references to model instances
+
+    def __init__(self, record: JobRecord, claim: int, lease: Lease, claimed: float, marked: bool) -> None:
+        self.record = record
+        self.claim = claim
+        self.lease = lease
+        self.claimed = claimed
+        self.marked = marked
 
 
 class Clock:

@@ -20,7 +20,7 @@ from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
 from ardiq.core.outcome import ABORTED, Attempt, Failure, pack_history, pack_outcome, read_history, shown
 from ardiq.core.registry import Definition
-from ardiq.core.retry import Action, Outcome, Policy, Verdict, judge
+from ardiq.core.retry import Action, Ending, Outcome, Policy, Verdict, judge
 from ardiq.store import verbs
 from ardiq.worker.held import Clock, Held
 from ardiq.worker.settler import Settler
@@ -51,6 +51,9 @@ class Judge:
         """Judge an outcome and hand its settlement over. When error hooks must run first, that is left
         to the coroutine which is returned."""
         held.over = True
+        if outcome.ending is Ending.RETURNED:
+            self._settler.add(held, self._success(held, outcome))
+            return None
         record = held.record
         waited = self._clock.now() - record.enqueued
         try:
@@ -94,8 +97,6 @@ class Judge:
         action, record = verdict.action, held.record
         attempts = record.attempts + verdict.charged
         error = outcome.error or ArdiqError()
-        if action is Action.SUCCEED:
-            return self._success(held, outcome, attempts)
         if action is Action.RETRY:
             self.tell(events.RETRIED, held, error=error, delay_ms=verdict.delay_ms)
             return verbs.retried(record, held.claim, attempts, verdict.delay_ms, self._history(held, error))
@@ -114,8 +115,9 @@ class Judge:
         self.tell(events.FAILED, held, error=error)
         return self._ended(held, JobStatus.FAILED, attempts, shown(error), Failure.of(error))
 
-    def _success(self, held: Held, outcome: Outcome, attempts: int) -> verbs.Settlement:
+    def _success(self, held: Held, outcome: Outcome) -> verbs.Settlement:
         record = held.record
+        attempts = record.attempts + 1
         try:
             blob = pack_outcome(self._codec, record.id, outcome.value, held.started, self._name)
             if len(blob) > self._options.max_result_bytes:
@@ -154,7 +156,7 @@ class Judge:
 
     def tell(self, kind: str, held: Held, *, error: BaseException | None = None, delay_ms: int = 0) -> None:
         """Emit an event about a job, when anybody listens."""
-        if not self._events.wanted(kind):
+        if kind not in self._events.wanted:
             return
         record = held.record
         duration = (time.monotonic() - held.began) * 1000 if held.began else 0.0

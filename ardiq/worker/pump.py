@@ -54,6 +54,7 @@ class Pump:
         self._burst = burst
         self._claims = 0
         self._room = asyncio.Event()
+        self._waits = False
         self._slots: Slots
         self._settler: Settler
 
@@ -68,14 +69,17 @@ class Pump:
 
     def freed(self) -> None:
         """A slot is free. The pump is woken when there is room for a batch worth a round trip."""
-        if self._want() >= max(1, self._pace.extra // 2):
+        if self._waits and self._want() >= max(1, self._pace.extra // 2):
+            self._waits = False
             self._room.set()
 
-    def settled(self, held: Held) -> None:
-        if self.held.get(held.record.id) is held:
-            del self.held[held.record.id]
-        if not self._room.is_set():
-            self.freed()
+    def settled(self, batch: list[Held]) -> None:
+        mine = self.held
+        for held in batch:
+            # Under another lease the same job may have been claimed again meanwhile.
+            if mine.get(held.record.id) is held:
+                del mine[held.record.id]
+        self.freed()
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class Pump:
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
+        self._waits = True
         try:
             async with asyncio.timeout(IDLE):
                 await self._room.wait()
@@ -170,7 +175,7 @@ class Pump:
 
     def _accept(self, id: str, raw: bytes, number: int, lease: Lease, sent: float, marked: bool) -> None:
         try:
-            record = JobRecord.parse(id, raw)
+            record = JobRecord(id, raw)
         except (ValueError, IndexError) as error:
             log.error("Job %s cannot be read; it stays held until this worker ends: %s", id, error)
             return

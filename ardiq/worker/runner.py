@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from ardiq.core.errors import (
 )
 from ardiq.core.job import FLAG_STARTED
 from ardiq.core.options import Options
-from ardiq.core.outcome import CALL, call_subject
+from ardiq.core.outcome import CALL
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
 from ardiq.worker.held import Clock, Held, Stop
@@ -37,7 +37,12 @@ class Around(Protocol):
     """What surrounds user code: the only thing a worker knows of the framework that it serves."""
 
     def sync_job(self) -> AbstractContextManager[None]: ...
-    def async_job(self) -> AbstractAsyncContextManager[None]: ...
+    def begin_async(self) -> Any:
+        """Called inside the context of the job, before its body."""
+
+    def end_async(self, begun: Any) -> Awaitable[None] | None:
+        """Called after it with what ``begin_async`` returned; what must be awaited, if anything."""
+
     def thread_ends(self) -> None: ...
     def resolve(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]: ...
     async def resolve_async(
@@ -63,7 +68,7 @@ class Runner:
             return Outcome(Ending.ABORTED)
         if held.stop is not None:
             return Outcome(Ending.HANDED_BACK)
-        if record.crashes >= self._options.crash_limit:
+        if record.raw[5:7] != b"00" and record.crashes >= self._options.crash_limit:
             times = f"{record.crashes} times; CRASH_LIMIT is {self._options.crash_limit}"
             return Outcome(
                 Ending.CRASHED, error=JobCrashed(f"The worker died while it ran this job, {times}.")
@@ -75,7 +80,8 @@ class Runner:
             )
         reference.seen.list.clear()
         try:
-            call: Any = self._codec.decode(CALL, call_subject(record.id, record.name), record.call)
+            subject = f"{record.id}|{record.name}".encode()
+            call: Any = self._codec.decode(CALL, subject, record.call)
             args, kwargs = call[0], call[1]
             if len(call) > 2 and self._expired(held, call[2]):
                 return Outcome(
@@ -107,7 +113,8 @@ class Runner:
             self._options.queue,
             record.lane,
             deadline,
-            f"{held.lease.token}:{held.claim}",
+            held.lease.token,
+            held.claim,
         )
         self._judge.tell(events.STARTED, held)
 
@@ -134,10 +141,18 @@ class Runner:
             if self._around is None:
                 value = await self._within(definition, args, kwargs)
             else:
-                async with self._around.async_job():
+                begun = self._around.begin_async()
+                try:
                     if held.refers:
                         args, kwargs = await self._around.resolve_async(args, kwargs)
-                    value = await self._within(definition, args, kwargs)
+                    if definition.timeout is None:
+                        value = await definition.fn(*args, **kwargs)
+                    else:
+                        value = await self._within(definition, args, kwargs)
+                finally:
+                    ending = self._around.end_async(begun)
+                    if ending is not None:
+                        await ending
         except asyncio.CancelledError as error:
             return self._stopped(held) or Outcome(Ending.RAISED, error=error)
         except _OutOfTime as error:

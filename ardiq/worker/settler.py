@@ -27,7 +27,7 @@ log = logging.getLogger("ardiq.worker")
 
 
 class Settler:
-    """``settled`` is told of every job that has left, with 'done', 'stale' or None for a plain success."""
+    """``settled`` is told of each batch that has left: its jobs, the refused ones, whether the lease was lost"""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Settler:
         keys: Keys,
         options: Options,
         listed_ms: Callable[[], int],
-        settled: Callable[[Held, str | None], None],
+        settled: Callable[[list[Held], dict[str, str], bool], None],
     ) -> None:
         self._store, self._keys, self._options = store, keys, options
         self._listed_ms, self._settled = listed_ms, settled
@@ -76,8 +76,7 @@ class Settler:
             if not self._pending:
                 self._some.clear()
                 self._idle.set()
-            for held, _ in batch:
-                self._settled(held, "stale" if lease.lost else refused.get(held.record.id))
+            self._settled([held for held, _ in batch], refused, lease.lost)
 
     def _batch(self) -> list[tuple[Held, Settlement]]:
         """The first verdicts that belong to one lease: a settle speaks for one worker."""

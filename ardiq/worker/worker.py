@@ -192,17 +192,21 @@ class Worker:
         held.over = True
         self._settler.add(held, verbs.given_back(held.record, held.claim))
 
-    def _settled(self, held: Held, reason: str | None) -> None:
-        self._held_by.settled(held)
-        self.processed += 1
-        if reason == "stale":
+    def _settled(self, batch: list[Held], refused: dict[str, str], lost: bool) -> None:
+        self._held_by.settled(batch)
+        self.processed += len(batch)
+        if not refused and not lost:
+            return
+        for held in batch:
             record = held.record
-            self.events.emit(
-                Event(REFUSED, record.id, record.name, self.options.queue, record.lane, self.name)
-            )
+            if lost or refused.get(record.id) == "stale":
+                self.events.emit(
+                    Event(REFUSED, record.id, record.name, self.options.queue, record.lane, self.name)
+                )
 
     def _tick(self) -> None:
         self._ticked = time.monotonic()
+        self.events.look()
         if self._pace.adapts and self._slots.stale():
             # Slow tasks came behind fast ones: others may have what cannot start here (DESIGN 7.3).
             self._pace.slow_down()

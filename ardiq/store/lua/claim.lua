@@ -101,12 +101,15 @@ for i = 6, #ARGV, 2 do
   end
 end
 
-local taken, mine = {}, {}
+local taken, mine, seen = {}, {}, {}
 if #ids > 0 then
   for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
     local id, lane = ids[i], from[i]
     -- A lane may hold ids of jobs that were aborted, deleted, moved or started again: the record decides.
-    if record and string.sub(record, 1, 1) == 'Q' and string.sub(record, 38, 38 + #lane) == lane .. '\n' then
+    -- One that was started again may stand there twice, and its record was read before it is claimed here.
+    if record and not seen[id] and string.sub(record, 1, 1) == 'Q'
+      and string.sub(record, 38, 38 + #lane) == lane .. '\n' then
+      seen[id] = true
       local flags = string.sub(record, 2, 2)
       if flags == '3' or flags == '7' then
         local _, _, unique = texts(record)
