@@ -105,7 +105,7 @@ def anchors(page: Path) -> frozenset[str]:
 
 
 def rows(page: str, first: str) -> list[list[str]]:
-    """The rows of every table of a page under docs/ whose first column is headed ``first``; cells as written."""
+    """Rows of the tables of a page under docs/ whose first column is headed ``first``; cells as written."""
     found: list[list[str]] = []
     wanted = False
     for line in (ROOT / "docs" / page).read_text("utf-8").splitlines():
