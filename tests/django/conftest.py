@@ -1,0 +1,45 @@
+"""A queue built in code for each test, and a worker in this process that drains it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from ardiq import Ardiq, running
+from ardiq.store.keys import Keys
+from ardiq.upkeep import DjangoUpkeep
+
+Work = Callable[..., None]
+Stored = Callable[[], set[str]]
+
+
+@pytest.fixture
+def app(redis_url: str, queue_name: str) -> Ardiq:
+    return Ardiq(queue_name, priorities=["low", "default", "high"], redis_url=redis_url)
+
+
+@pytest.fixture
+def work() -> Work:
+    """Run a worker of a queue here until nothing is due, as ``ardiq_worker --burst`` does."""
+
+    def drain(app: Ardiq, **options: object) -> None:
+        found = running.worker_options(app.queue_name, **options)
+        worker = running.build(app.queue_name, found, burst=True, around=DjangoUpkeep())
+        asyncio.run(asyncio.wait_for(running.run([worker]), 30))
+
+    return drain
+
+
+@pytest.fixture
+def stored(redis_url: str, queue_name: str) -> Stored:
+    """Ids of all the jobs in the queue of this test, whatever their state."""
+    prefix = Keys(queue_name).prefix + "job:"
+
+    def ids() -> set[str]:
+        with redis.Redis.from_url(redis_url) as client:
+            return {key.decode().removeprefix(prefix) for key in client.scan_iter(prefix + "*", count=1000)}
+
+    return ids
