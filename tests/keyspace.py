@@ -1,0 +1,81 @@
+"""What may lie in Redis: the table in the docstring of keys.py, read and held against the keys of a queue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from ardiq.core.job import LETTERS
+from ardiq.store import keys as keys_module
+from ardiq.store.keys import Keys
+
+_ROW = re.compile(r"^``([^`]+)``\s+(string|list|zset|hash)\s", re.M)
+
+
+def table() -> list[tuple[re.Pattern[str], str]]:
+    """(pattern behind the prefix, Redis type) of every key that keys.py promises."""
+    rows = _ROW.findall(keys_module.__doc__ or "")
+    assert len(rows) >= 10, "the keyspace table of keys.py cannot be read any more"
+    return [(re.compile(re.sub(r"<\w+>", ".+", name)), kind) for name, kind in rows]
+
+
+def strays(client: Any, queue: str) -> list[str]:
+    """Keys of a queue that are neither in the table, with its type, nor have a TTL."""
+    prefix, known, found = Keys(queue).prefix, table(), []
+    for key in sorted(client.scan_iter(match=prefix + "*", count=1000)):
+        name, kind = key.decode().removeprefix(prefix), client.type(key).decode()
+        listed = any(pattern.fullmatch(name) and kind == wanted for pattern, wanted in known)
+        if not listed and client.ttl(key) < 0:
+            found.append(f"{name} ({kind})")
+    return found
+
+
+def faults(client: Any, queue: str) -> list[str]:
+    """What R20 forbids: a live job in no place or in two, or with a TTL; ids held by nobody."""
+    keys = Keys(queue)
+    prefix, out = keys.prefix, strays(client, queue)
+    places: dict[str, list[str]] = {}
+
+    def put(id: bytes, place: str) -> None:
+        places.setdefault(id.decode(), []).append(place)
+
+    for key in client.scan_iter(match=prefix + "lane:*", count=1000):
+        for id in client.lrange(key, 0, -1):
+            put(id, "queued")
+    for id in client.zrange(keys.scheduled, 0, -1):
+        put(id, "scheduled")
+    workers = {worker.decode() for worker in client.zrange(keys.workers, 0, -1)}
+    for key in client.scan_iter(match=prefix + "held:*", count=1000):
+        worker = key.decode().removeprefix(prefix + "held:")
+        if worker not in workers:
+            out.append(f"{worker} holds jobs and is not registered")
+        for id in client.hkeys(key):
+            put(id, "running")
+    for key in client.scan_iter(match=prefix + "job:*", count=1000):
+        id = key.decode().removeprefix(prefix + "job:")
+        status = LETTERS[client.getrange(key, 0, 0).decode()]
+        # A lane may hold ids of jobs that live elsewhere by now; the record decides which place is theirs.
+        own = [place for place in places.get(id, []) if place != "queued" or status == "queued"]
+        if status.finished:
+            out += [f"{id} has ended and is {place}" for place in own]
+        elif own != [status.value]:
+            out.append(f"{id} is {status.value} but lies in {own}")
+        if not status.finished and client.ttl(key) >= 0:
+            out.append(f"{id} lives and has a TTL")
+    return out
+
+
+@pytest.fixture(autouse=True)
+def orderly(request: pytest.FixtureRequest, clean: None) -> Iterator[None]:
+    """After each test with a queue of its own: every key is known, every live job is in one place."""
+    used = {"redis_url", "queue_name"} <= set(request.fixturenames)
+    url = request.getfixturevalue("redis_url") if used else ""
+    queue = request.getfixturevalue("queue_name") if used else ""
+    yield
+    if used:
+        with redis.Redis.from_url(url) as client:
+            assert faults(client, queue) == []
