@@ -123,7 +123,8 @@ _brokers: dict[Any, Broker] = {}
 def broker(options: Options) -> Broker:
     """The broker of a queue, shared by all that use the same server, options and signing keys."""
     signing = conf.signing_keys(options)
-    key = (options.cache_key, options.serializer, options.deserializer, signing)
+    # All the options: lanes and limits are read from the broker's, and settings may be overridden.
+    key = (options.cache_key, options, signing)
     found = _brokers.get(key)
     if found is None:
         found = _brokers[key] = Broker(options, signing)
