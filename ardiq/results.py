@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ardiq.connection import Broker
-from ardiq.core.errors import BadPayload
 from ardiq.core.job import LETTERS, JobRecord, JobStatus
 from ardiq.core.outcome import (
     ABORTED,
-    CALL,
     Attempt,
     TaskResult,
-    call_subject,
     pack_outcome,
+    planned,
+    read_call,
     read_history,
     read_result,
 )
@@ -55,7 +54,7 @@ class JobInfo:
 
 def job_info(broker: Broker, record: JobRecord) -> JobInfo:
     """Read a record for people. Never raises: what cannot be read is told in ``problem``."""
-    args, kwargs, meta, problem = read_call(broker, record)
+    args, kwargs, meta, problem = read_call(broker.codec, record)
     result = read_result(broker.codec, record) if record.status.finished else None
     expire = meta.get("expire_ms")
     running = record.status is JobStatus.RUNNING
@@ -70,7 +69,7 @@ def job_info(broker: Broker, record: JobRecord) -> JobInfo:
         tries=record.attempts,
         crashes=record.crashes,
         enqueue_time=record.enqueued,
-        scheduled_at=record.at if record.status is JobStatus.SCHEDULED else _planned(record, meta),
+        scheduled_at=record.at if record.status is JobStatus.SCHEDULED else planned(record, meta),
         expires_at=record.enqueued + expire if expire else None,
         started_at=record.at if running else (result.start or None) if result else None,
         finished_at=result.finish if result else None,
@@ -79,22 +78,6 @@ def job_info(broker: Broker, record: JobRecord) -> JobInfo:
         result=result,
         problem=problem,
     )
-
-
-def _planned(record: JobRecord, meta: dict[str, Any]) -> int | None:
-    if meta.get("delay_ms"):
-        return record.enqueued + int(meta["delay_ms"])
-    return meta.get("schedule_ms")
-
-
-def read_call(broker: Broker, record: JobRecord) -> tuple[list[Any], dict[str, Any], dict[str, Any], str]:
-    """(args, kwargs, meta, problem) of a stored call."""
-    try:
-        call: Any = broker.codec.decode(CALL, call_subject(record.id, record.name), record.call)
-        args, kwargs, *rest = call
-        return list(args), dict(kwargs), dict(rest[0]) if rest else {}, ""
-    except (BadPayload, TypeError, ValueError) as error:
-        return [], {}, {}, f"{type(error).__name__}: {error}"
 
 
 class Job(Generic[R]):

@@ -182,3 +182,20 @@ def pack_history(codec: Codec, id: str, attempts: Sequence[Attempt]) -> bytes:
 def call_subject(id: str, name: str) -> bytes:
     """What the signature of a call is bound to besides its queue: nobody can pass it off as another job's."""
     return f"{id}|{name}".encode()
+
+
+def read_call(codec: Codec, record: JobRecord) -> tuple[list[Any], dict[str, Any], dict[str, Any], str]:
+    """(args, kwargs, meta, problem) of the stored call; ``problem`` says why it cannot be read."""
+    try:
+        call: Any = codec.decode(CALL, call_subject(record.id, record.name), record.call)
+        args, kwargs, *rest = call
+        return list(args), dict(kwargs), dict(rest[0]) if rest else {}, ""
+    except (BadPayload, TypeError, ValueError) as error:
+        return [], {}, {}, f"{type(error).__name__}: {error}"
+
+
+def planned(record: JobRecord, meta: dict[str, Any]) -> int | None:
+    """When the caller wanted the job to run, epoch ms; None for at once."""
+    if meta.get("delay_ms"):
+        return record.enqueued + int(meta["delay_ms"])
+    return meta.get("schedule_ms")

@@ -1,0 +1,191 @@
+"""Reads for people: what the admin, commands and metrics may know of a queue, a page at a time.
+
+Every function returns a Call, so that sync and async clients can run it, and every Call answers frozen
+values, never a raw reply. Nothing here reads a whole collection: scripts look at ``STRETCH`` jobs each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ardiq.core.job import ENDED, LETTERS, JobRecord, JobStatus
+from ardiq.store import verbs
+from ardiq.store.keys import Keys
+from ardiq.store.scripts import Call, script
+
+STRETCH = 500  # most jobs that one script looks at: about 1 ms of the server
+LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
+TIDIED = 500  # most dead ids that one look drops from each list
+
+STATUSES = (
+    JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING,
+    JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.ABORTED, JobStatus.EXPIRED,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs of each status there are, how many wait in each lane, and how many workers live."""
+
+    statuses: dict[JobStatus, int]
+    lanes: dict[str, int]
+    workers: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.statuses.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A job in a list. ``key`` orders lists, also of several queues: the larger the earlier."""
+
+    id: str
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a list. ``looked`` counts also those that a filter has left out."""
+
+    looked: int
+    spots: tuple[Spot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as it lies in Redis. ``record`` is None, and ``problem`` says why, when it cannot be parsed;
+    ``cut`` tells that large parts were left out of it. ``size`` in bytes."""
+
+    id: str
+    status: JobStatus | None
+    size: int
+    record: JobRecord | None
+    problem: str = ""
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker. Times in epoch ms by the clock of the server; ``about`` is what it tells of itself."""
+
+    id: str
+    lease_end: int
+    held: int
+    about: dict[str, str] = field(default_factory=dict)
+
+    def number(self, name: str) -> int:
+        text = self.about.get(name, "")
+        return int(text) if text.isdigit() else 0
+
+
+def counts(keys: Keys, lanes: Sequence[str]) -> Call:
+    """Counts of one moment, O(lanes + workers)."""
+    call = verbs.counts(keys, lanes)
+    return Call(call.command, lambda reply: _counts(reply, lanes), call.script)
+
+
+def _counts(reply: list[int], lanes: Sequence[str]) -> Counts:
+    scheduled, running, succeeded, failed, aborted, expired, workers, *lengths = reply
+    numbers = (scheduled, sum(lengths), running, succeeded, failed, aborted, expired)
+    return Counts(
+        dict(zip(STATUSES, numbers, strict=True)), dict(zip(lanes, lengths, strict=True)), workers
+    )
+
+
+def tidy(keys: Keys) -> Call:
+    """Drop a bounded number of listed ids whose record has expired. Answers how many."""
+    return script("tidy").call(keys.prefix, [TIDIED], int)
+
+
+def places(statuses: Iterable[JobStatus], lanes: Sequence[str]) -> list[str]:
+    """Where jobs of these statuses lie, as browse.lua names it."""
+    out = []
+    for status in statuses:
+        if status is JobStatus.QUEUED:
+            out += [f"lane:{lane}" for lane in lanes]
+        else:
+            out.append(f"ended:{status.value}" if status in ENDED else status.value)
+    return out
+
+
+def stretch(
+    keys: Keys,
+    where: Sequence[str],
+    offset: int = 0,
+    limit: int = STRETCH,
+    *,
+    far: bool = False,
+    task: str = "",
+    text: str = "",
+) -> Call:
+    """Ids from some places, those whose time is nearest to now first, or with ``far`` last.
+
+    ``limit`` counts the jobs looked at, before ``task`` (exact) and ``text`` (start of an id, or part of
+    a name) leave some out.
+    """
+    order = "far" if far else "near"
+    argv = [order, offset, min(limit, STRETCH), "ids", task, text.lower(), *where]
+    return script("browse").call(keys.prefix, argv, _stretch)
+
+
+def _stretch(reply: list[Any]) -> Stretch:
+    pairs = zip(reply[1::2], reply[2::2], strict=True)
+    return Stretch(reply[0], tuple(Spot(id.decode(), int(key)) for id, key in pairs))
+
+
+def names(keys: Keys, where: Sequence[str], offset: int = 0, limit: int = STRETCH) -> Call:
+    """Task names among some jobs, nearest to now first: {name: how many}."""
+    argv = ["near", offset, min(limit, STRETCH), "names", "", "", *where]
+    return script("browse").call(keys.prefix, argv, _names)
+
+
+def _names(reply: list[Any]) -> dict[str, int]:
+    return {name.decode(): count for name, count in zip(reply[1::2], reply[2::2], strict=True)}
+
+
+def rows(keys: Keys, ids: Sequence[str]) -> Call:
+    """What a list shows of jobs: their records without parts larger than LARGEST; None where there is none."""
+
+    def decode(reply: list[Any]) -> list[JobView | None]:
+        found = zip(ids, reply[::2], reply[1::2], strict=True)
+        return [view(id, raw, size) if size else None for id, size, raw in found]
+
+    return script("rows").call(keys.prefix, [LARGEST, *ids], decode)
+
+
+def jobs(keys: Keys, ids: Sequence[str]) -> Call:
+    """Whole jobs, whatever their size; None where there is none."""
+    call = verbs.read(keys, ids)
+    return Call(
+        call.command,
+        lambda reply: [view(id, raw, len(raw)) if raw else None for id, raw in zip(ids, reply, strict=True)],
+    )
+
+
+def view(id: str, raw: bytes, size: int) -> JobView:
+    """Read a record. Never raises: what cannot be read is told."""
+    status = LETTERS.get(chr(raw[0])) if raw else None
+    try:
+        record = JobRecord(id, raw)
+        # Cut out of the bytes when asked for: a broken one must be found here and not on a page.
+        _ = record.crashes, record.enqueued, record.at, record.worker
+        return JobView(id, status, size, record, cut=len(raw) < size)
+    except (ValueError, IndexError) as error:
+        return JobView(id, status, size, None, str(error) or type(error).__name__)
+
+
+def workers(keys: Keys) -> Call:
+    """(worker, end of its lease) of live workers and of those not yet reaped; bounded."""
+    return verbs.workers(keys)
+
+
+def worker(keys: Keys, id: str, lease_end: int) -> tuple[Call, Call]:
+    """The two Calls whose answers ``worker_view`` takes."""
+    return verbs.worker_info(keys, id), verbs.held(keys, id)
+
+
+def worker_view(id: str, lease_end: int, about: dict[str, str], held: int) -> WorkerView:
+    return WorkerView(id, lease_end, held, about)
