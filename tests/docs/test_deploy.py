@@ -1,0 +1,93 @@
+"""What docs/how-to/deploy.md says about the server is tried on one: the ACL user, and a full memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.docs.pages import ROOT
+from tests.docs.play import stage
+from tests.server import answers, free_port, need_binary, start_server, stop_server
+
+pytestmark = pytest.mark.slow
+
+ENQUEUE = """
+from shop.tasks import add
+jobs = [add.enqueue_sync(number, 1) for number in range(20)]
+print([job.status_sync() for job in jobs].count("queued"), "queued")
+"""
+TASKS = "from ardiq import task\n\n@task\ndef add(a, b):\n    return a + b\n"
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="docs-") as name:
+        yield Path(name).resolve()
+
+
+@pytest.fixture
+def server(directory: Path) -> Iterator[str]:
+    port = free_port()
+    process = start_server(need_binary(), directory, port)
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        assert answers(url, 10)
+        yield url
+    finally:
+        stop_server(process)
+
+
+def manage(project: Path, url: str, *arguments: str) -> str:
+    """Output of a command in the project, with its queue on the server at the url."""
+    settings = project / "mysite" / "settings.py"
+    if "# the server" not in (text := settings.read_text()):
+        settings.write_text(text + '\nARDIQ = {"default": {}}  # the server comes from the environment\n')
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=project,
+        env=os.environ
+        | {"ARDIQ_REDIS_URL": url, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "mysite.settings"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_acl_user_is_enough(server: str, directory: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    line = re.search(r"^ACL SETUSER .*$", page, re.M)
+    assert line is not None
+    with redis.Redis.from_url(server) as admin:
+        admin.execute_command(*line[0].split())
+    limited = server.replace("redis://", "redis://ardiq:a-long-password@")
+    with stage(directory, ready=True) as play:
+        (play.directory / "shop" / "tasks.py").write_text(TASKS)
+        assert "20 queued" in manage(play.directory, limited, "shell", "-c", ENQUEUE)
+        said = manage(play.directory, limited, "ardiq_worker", "--burst", "-v", "2")
+        assert said.count("succeeded") == 20, said
+        assert "a-long-password" not in said
+    with redis.Redis.from_url(limited) as user, pytest.raises(redis.ResponseError, match="permission"):
+        user.get("somebody-elses-key")
+
+
+def test_workers_drain_a_server_whose_memory_is_full(server: str, directory: Path) -> None:
+    with stage(directory, ready=True) as play, redis.Redis.from_url(server) as admin:
+        (play.directory / "shop" / "tasks.py").write_text(TASKS)
+        assert "20 queued" in manage(play.directory, server, "shell", "-c", ENQUEUE)
+        admin.config_set("maxmemory-policy", "noeviction")
+        admin.config_set("maxmemory", 1)
+        refused = "from shop.tasks import add\ntry:\n    add.enqueue_sync(1, 1)\nexcept Exception as error:\n    print(type(error).__name__, error)\n"
+        assert "BrokerError" in manage(play.directory, server, "shell", "-c", refused)
+        said = manage(play.directory, server, "ardiq_worker", "--burst", "-v", "2")
+        assert said.count("succeeded") == 20, said
