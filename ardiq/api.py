@@ -176,8 +176,14 @@ class Ardiq:
     # -- enqueuing --------------------------------------------------------------------------------
 
     def ref(self, name: str) -> Ref:
-        """A task by name, for producers that cannot import it."""
-        return Ref(self, name)
+        """A task by name, for producers that cannot import it.
+
+        One that is registered here for the same queue, by whichever Ardiq, brings its lane and options.
+        """
+        if name in self.registry:
+            return Ref(self, name)
+        known = (owner for owner in owners.of(self.queue_name) if name in owner.registry)
+        return Ref(next(known, self), name)
 
     async def send(self, name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
         """Enqueue a task by its name."""
