@@ -1,0 +1,157 @@
+"""Enqueuing in bulk, and by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+import ardiq
+from ardiq import Ardiq, Job, JobStatus
+from ardiq.enqueuing import Prepared, Task
+from tests.django.conftest import Stored, Work
+
+
+@pytest.fixture
+def add(app: Ardiq) -> Task[..., int]:
+    @app.task(name="add")
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    return add
+
+
+def both(app: Ardiq, calls: list[Prepared]) -> list[list[Job[Any]]]:
+    """The same calls by enqueue_many and by its sync twin."""
+    return [asyncio.run(app.enqueue_many(calls)), app.enqueue_many_sync(calls)]
+
+
+def test_any_iterable_gives_jobs_in_order(app: Ardiq, add: Task[..., int], work: Work) -> None:
+    """C9: a generator, mixed tasks and options; Jobs come back in the order of the calls."""
+    other = app.task(name="other", priority="high")(lambda text: text)
+
+    def calls() -> Iterator[Prepared]:
+        for n in range(5):
+            yield add.prepare(n, n)
+            yield other.prepare(text=f"t{n}")
+        yield add.options(task_id="mine", delay_ms=60_000).prepare(1, 1)
+
+    for jobs in (asyncio.run(app.enqueue_many(calls())), app.enqueue_many_sync(calls())):
+        work(app)
+        results = values(jobs[:10])
+        assert results == [value for n in range(5) for value in (n + n, f"t{n}")]
+        assert jobs[10].id == "mine" and jobs[10].status_sync() is JobStatus.SCHEDULED
+
+
+def values(jobs: list[Job[Any]]) -> list[Any]:
+    return [job.result_sync().value for job in jobs]  # type: ignore[union-attr]
+
+
+def test_nothing_is_a_no_op() -> None:
+    """C9: [] answers [], without asking the server."""
+    nowhere = Ardiq("nowhere", redis_url="redis://127.0.0.1:1/0")
+    assert both(nowhere, []) == [[], []]
+
+
+def commands(url: str) -> int:
+    with redis.Redis.from_url(url) as client:
+        stats = client.info("commandstats")
+    return sum(found["calls"] for name, found in stats.items() if name in ("cmdstat_evalsha", "cmdstat_eval"))
+
+
+def test_a_round_trip_for_each_five_hundred(app: Ardiq, add: Task[..., int], redis_url: str) -> None:
+    """C9: 2,000 jobs take two to four round trips; every one of them is there."""
+    calls = [add.prepare(n, n) for n in range(2_000)]
+    app.enqueue_many_sync(calls[:1])  # the script is known from here on
+    for send in (app.enqueue_many_sync, lambda calls: asyncio.run(app.enqueue_many(calls))):
+        before, size = commands(redis_url), app.queue_size_sync()
+        jobs = send(calls)
+        assert 2 <= commands(redis_url) - before <= 4
+        assert app.queue_size_sync() - size == len({job.id for job in jobs}) == 2_000
+
+
+def test_all_or_none_is_checked_before_any_is_sent(
+    app: Ardiq, add: Task[..., int], stored: Stored, redis_url: str
+) -> None:
+    """C9, C5: one bad call among 1,500, the last, and nothing is stored."""
+
+    def calls(last: Any) -> Iterator[Any]:
+        yield from (add.prepare(n, n) for n in range(1_500))
+        yield last
+
+    other = Ardiq("other-queue", redis_url=redis_url)
+    bad = [
+        (TypeError, r"cannot encode args\[1\]", add.prepare(1, object())),
+        (TypeError, r"takes prepared calls, got 5; write task\.prepare", 5),
+        (ValueError, "belongs to the queue 'other-queue'", other.task(lambda: None).prepare()),
+    ]
+    for kind, words, call in bad:
+        for send in (app.enqueue_many_sync, lambda calls: asyncio.run(app.enqueue_many(calls))):
+            with pytest.raises(kind, match=words):
+                send(calls(call))
+    with pytest.raises(TypeError, match="missing a required argument"):
+        app.enqueue_many_sync(add.prepare(n) for n in range(3))
+    assert stored() == set()
+
+
+def test_a_large_batch_between_single_jobs(app: Ardiq, add: Task[..., int]) -> None:
+    """C9: batches and single enqueues of one loop at once lose nothing and keep their own answers."""
+
+    async def mixed() -> list[Job[Any]]:
+        batch = app.enqueue_many(add.prepare(n, n) for n in range(1_200))
+        many, *single = await asyncio.gather(batch, *(add.enqueue(n, n) for n in range(200)))
+        return [*many, *single]
+
+    jobs = asyncio.run(mixed())
+    assert len({job.id for job in jobs}) == app.queue_size_sync() == 1_400
+    info = jobs[-1].info_sync()
+    assert info is not None and info.args == [199, 199]
+
+
+def test_by_name_without_importing(app: Ardiq, work: Work, redis_url: str) -> None:
+    """C10: a producer that knows only the name; some worker knows the task."""
+    producer = Ardiq(app.queue_name, redis_url=redis_url, priorities=["low", "default", "high"])
+    jobs = [producer.send_sync("shop.add", 2, b=3), producer.ref("shop.add").enqueue_sync(2, 3)]
+    jobs.append(asyncio.run(producer.send("shop.add", a=2, b=3)))
+    high = producer.ref("shop.add").options(priority="high", task_id="h").enqueue_sync(2, 3)
+    assert high.info_sync().lane == "high"  # type: ignore[union-attr]
+    jobs += [high, *producer.enqueue_many_sync([producer.ref("shop.add").prepare(2, 3)])]
+
+    @app.task(name="shop.add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    work(app)
+    assert values(jobs) == [5] * 5
+
+
+def test_a_registered_name_brings_its_own_policy(app: Ardiq) -> None:
+    """C10: the lane, uniqueness and signature of a task that is registered here apply by name, too."""
+
+    @app.task(name="urgent", priority="high", unique=True)
+    def urgent(n: int) -> None: ...
+
+    job = app.send_sync("urgent", 1)
+    assert job.info_sync().lane == "high"  # type: ignore[union-attr]
+    assert app.ref("urgent").enqueue_sync(n=1) == job
+    with pytest.raises(TypeError, match=r"urgent\(n: 'int'\)"):
+        app.send_sync("urgent", 1, 2)
+
+
+def test_a_name_registered_by_another_ardiq_of_the_queue(app: Ardiq, redis_url: str, settings: Any) -> None:
+    """C10: ardiq.queue(...).send finds what an Ardiq in code has registered for the same queue."""
+    settings.ARDIQ = {app.queue_name: {"REDIS_URL": redis_url, "PRIORITIES": ["low", "default", "high"]}}
+    app.task(name="urgent", priority="high")(lambda: None)
+    job = ardiq.queue(app.queue_name).send_sync("urgent")
+    assert job.info_sync().lane == "high"  # type: ignore[union-attr]
+
+
+def test_a_name_that_cannot_be_one(app: Ardiq, stored: Stored) -> None:
+    """C10: a name that no task could have is refused, with the rule."""
+    for name in ("", "no spaces", "a" * 201, "brace{}"):
+        with pytest.raises(ValueError, match="no valid task name"):
+            app.send_sync(name)
+    assert stored() == set()
