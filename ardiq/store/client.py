@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import redis.exceptions as errors
 
 from ardiq.core.errors import BrokerError
+from ardiq.store.awake import WINDOW, Awake
 from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
 from ardiq.store.link import Link, Refusal
 from ardiq.store.scripts import Call
@@ -55,6 +58,7 @@ class Store:
         self.endpoint = endpoint
         self._timeout = timeout
         self._local = threading.local()
+        self._awake = Awake()
 
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)
@@ -63,6 +67,8 @@ class Store:
             connection = self.endpoint.connection(self._timeout)
             connection.connect()
             self._local.connection, self._local.pid = connection, os.getpid()
+            self._local.poll = select.poll()
+            self._local.poll.register(connection._sock, select.POLLIN)
         return connection
 
     def close(self) -> None:
@@ -123,12 +129,20 @@ class Store:
         return self._exchange([call.packed()])[0]
 
     def _read(self) -> Any:
+        if self._awake.worth_it():
+            self._stay_awake()
         try:
             return self._local.connection.read_response(disable_decoding=True)
         except _LOST:
             raise
         except errors.ResponseError as error:
             return error
+
+    def _stay_awake(self) -> None:
+        poll, until = self._local.poll.poll, time.perf_counter() + WINDOW
+        while not (readable := poll(0)) and time.perf_counter() < until:
+            pass
+        self._awake.learn(bool(readable))
 
     def _exchange(self, packed: list[bytes]) -> list[Any]:
         for last in (False, True):
@@ -187,7 +201,8 @@ class AsyncStore:
             if self._guard is None:
                 self._guard = self._close_with_loop()
                 await anext(self._guard)
-            self._link = await Link(self.endpoint, self._limit).connect()
+            awake = Awake() if self._retry else None
+            self._link = await Link(self.endpoint, self._limit, awake=awake).connect()
             return self._link
         except ConnectionError:
             self.endpoint.forget()

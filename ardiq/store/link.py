@@ -15,6 +15,7 @@ from typing import Any
 import hiredis
 from redis.exceptions import RedisError
 
+from ardiq.store.awake import WINDOW, Awake
 from ardiq.store.endpoint import CONNECT_TIMEOUT, REPLY_TIMEOUT, Endpoint
 
 
@@ -26,12 +27,18 @@ class Link(asyncio.Protocol):
     """Sends commands and answers futures. Once it is ``closed`` it stays so; make another one."""
 
     def __init__(
-        self, endpoint: Endpoint, limit: float = REPLY_TIMEOUT, push: Callable[[Any], None] | None = None
+        self,
+        endpoint: Endpoint,
+        limit: float = REPLY_TIMEOUT,
+        push: Callable[[Any], None] | None = None,
+        awake: Awake | None = None,
     ) -> None:
         self.closed = False
         self._endpoint = endpoint
         self._limit = limit
         self._push = push
+        self._awake = awake
+        self._awake_until = 0.0
         self._reader = hiredis.Reader(replyError=Refusal)
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._unsent: list[bytes] = []
@@ -63,7 +70,10 @@ class Link(asyncio.Protocol):
             future.set_exception(ConnectionError("the connection is closed"))
             return future
         if not self._waiting:
-            self._heard = self._loop.time()
+            self._heard = now = self._loop.time()
+            if self._awake is not None and self._awake_until < now and self._awake.worth_it():
+                self._awake_until = now + WINDOW
+                self._loop.call_soon(self._stay_awake)
         self._waiting.append(future)
         # The first command of a tick leaves at once (an idle caller waits for it); those that other
         # coroutines send in the same tick leave together.
@@ -80,6 +90,18 @@ class Link(asyncio.Protocol):
         if self._unsent and not self.closed:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
+
+    def _stay_awake(self) -> None:
+        # A loop that has something to do next looks for events without going to sleep.
+        assert self._awake is not None
+        if not self._waiting:
+            self._awake.learn(True)
+        elif self._loop.time() < self._awake_until:
+            self._loop.call_soon(self._stay_awake)
+            return
+        else:
+            self._awake.learn(False)
+        self._awake_until = 0.0
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
