@@ -51,10 +51,8 @@ def resolve(value: Any) -> Any:
     """The same structure with every reference replaced by its row."""
     if isinstance(value, Reference):
         return fetch(value)
-    if isinstance(value, list):
-        return [resolve(item) for item in value]
-    if isinstance(value, tuple):
-        return tuple(resolve(item) for item in value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return type(value)(resolve(item) for item in value)
     if isinstance(value, dict):
-        return {key: resolve(item) for key, item in value.items()}
+        return {resolve(key): resolve(item) for key, item in value.items()}
     return value
