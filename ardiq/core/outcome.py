@@ -71,13 +71,13 @@ ABORTED = Failure("ardiq.Aborted", "The job was aborted.")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run that did not end the job. Times in epoch ms."""
+    """One run of a job. Times in epoch ms; ``error`` is None for the one that succeeded."""
 
     number: int
     started: int
     ended: int
     worker: str
-    error: Failure
+    error: Failure | None
 
     @property
     def duration_ms(self) -> int:
@@ -158,6 +158,10 @@ def read_history(codec: Codec, record: JobRecord) -> list[Attempt]:
         return []
 
 
+def _texts(error: Failure | None, most: int) -> list[str]:
+    return [error.type, error.message, error.traceback[-most:]] if error else ["", "", ""]
+
+
 def pack_history(codec: Codec, id: str, attempts: Sequence[Attempt]) -> bytes:
     kept = attempts[-HISTORY_MOST:]
     # Twenty full tracebacks would outgrow the job itself: only the latest keeps its whole text.
@@ -168,11 +172,7 @@ def pack_history(codec: Codec, id: str, attempts: Sequence[Attempt]) -> bytes:
             one.started,
             one.ended,
             one.worker,
-            [
-                one.error.type,
-                one.error.message,
-                one.error.traceback[-(TRACEBACK_MOST if n == last else 2_048) :],
-            ],
+            _texts(one.error, TRACEBACK_MOST if n == last else 2_048),
         ]
         for n, one in enumerate(kept)
     ]

@@ -72,7 +72,7 @@ class Definition:
         return inspect.signature(self.fn)
 
     @cached_property
-    def _plain(self) -> tuple[int, int] | None:
+    def plain_args(self) -> tuple[int, int] | None:
         """(fewest, most) positional arguments of a call without keywords; None if it is not that simple."""
         fewest = most = 0
         for parameter in self.signature.parameters.values():
@@ -83,11 +83,8 @@ class Definition:
         return fewest, most
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise TypeError for a call that does not fit the signature.
-
-        Binding takes longer than all the rest of an enqueue, so the common call is only counted.
-        """
-        plain = self._plain
+        """Raise TypeError for a call that does not fit the signature; the common call is only counted."""
+        plain = self.plain_args
         if plain is None or kwargs or not plain[0] <= len(args) <= plain[1]:
             self.bind(args, kwargs)
 
