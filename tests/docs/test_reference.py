@@ -1,0 +1,142 @@
+"""The reference says what the code says: settings, options, names, checks, log fields, keys, flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+import ardiq
+from ardiq import checks, errors
+from ardiq.core import rules
+from ardiq.core.events import Event
+from ardiq.core.options import Options
+from ardiq.core.rules import RULES
+from ardiq.enqueuing import CallOptions
+from ardiq.management.commands.ardiq_worker import Command
+from ardiq.store import keys
+from ardiq.worker import log
+from tests.docs.pages import code, rows
+
+
+def names(page: str, first: str, column: int = 0) -> list[str]:
+    """Every name in backticks of one column."""
+    return [name for row in rows(page, first) for name in re.findall(r"`([^`]+)`", row[column])]
+
+
+def spelt(value: object) -> str:
+    return f"{value:_}" if type(value) is int else repr(value)
+
+
+def test_settings_name_every_option_with_its_default_and_its_rule() -> None:
+    defaults = Options()
+    wanted = [
+        [
+            option.upper(),
+            spelt(getattr(defaults, option)),
+            str(rule.fault(object())).removeprefix("it must be "),
+        ]
+        for option, rule in RULES.items()
+    ]
+    found = [[code(row[0]), code(row[1]), row[2]] for row in rows("reference/settings.md", "Setting")]
+    assert found == wanted
+
+
+def test_settings_give_their_unit() -> None:
+    for setting, _, _, meaning in rows("reference/settings.md", "Setting"):
+        if "_MS" in setting:
+            assert "(ms)" in meaning, setting
+        if "_BYTES" in setting:
+            assert "bytes" in meaning, setting
+
+
+def test_options_of_tasks() -> None:
+    taken = set(inspect.signature(ardiq.Ardiq._define).parameters) - {"self", "fn"}
+    assert set(names("reference/tasks.md", "Option")) == taken
+
+
+def test_options_of_calls() -> None:
+    taken = {field.name for field in dataclasses.fields(CallOptions)} | {"delay", "schedule", "expire"}
+    found = {name for row in rows("how-to/enqueue.md", "Option") for name in re.findall(r"`(\w+)`", row[0])}
+    assert taken <= found, taken - found
+
+
+def test_public_names() -> None:
+    assert set(names("reference/api.md", "Name")) == set(ardiq.__all__)
+
+
+@pytest.mark.parametrize("kind", [ardiq.Ardiq, ardiq.Job])
+def test_members(kind: type) -> None:
+    listed = set(names("reference/api.md", "Member"))
+    public = {name for name in vars(kind) if not name.startswith("_")}
+    internal = {"broker", "stopped_by"}
+    assert public - internal <= listed, public - internal - listed
+
+
+def test_members_that_are_listed_exist() -> None:
+    on_instances = set(vars(ardiq.Ardiq("docs-reference"))) | {"created", "id"}
+    known = set(dir(ardiq.Ardiq)) | set(dir(ardiq.Job)) | on_instances
+    listed = {name for row in rows("reference/api.md", "Member") for name in re.findall(r"`(\w+)`", row[0])}
+    assert listed <= known, listed - known
+
+
+def test_errors() -> None:
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type)
+        and issubclass(value, BaseException)
+        and value.__module__ == errors.__name__
+    }
+    assert set(names("reference/api.md", "Error")) == defined
+
+
+def test_bases_of_errors() -> None:
+    for row in rows("reference/api.md", "Error"):
+        for error in re.findall(r"`(\w+)`", row[0]):
+            for base in re.findall(r"`(\w+)`", row[1]):
+                assert base in [kind.__name__ for kind in getattr(errors, error).__mro__], f"{error}: {base}"
+
+
+def test_fields_of_results() -> None:
+    listed = set(names("how-to/results.md", "`TaskResult`"))
+    fields = {field.name for field in dataclasses.fields(ardiq.TaskResult)} | {"duration_ms", "aborted"}
+    assert fields <= listed, fields - listed
+
+
+def test_statuses() -> None:
+    assert set(names("how-to/results.md", "`JobStatus`")) == {str(status) for status in ardiq.JobStatus}
+
+
+def test_check_ids() -> None:
+    listed = {code(row[0]).removeprefix("ardiq."): row[1] for row in rows("reference/checks.md", "Id")}
+    documented = dict(re.findall(r"^([EW]\d{3})  (.+)$", f"{rules.__doc__}\n{checks.__doc__}", re.M))
+    assert listed == documented
+
+
+def test_log_fields() -> None:
+    fields = set(log.fields(Event("started", "id", "name", "queue", "lane")))
+    assert set(names("reference/logging.md", "Field")) == fields
+
+
+def test_log_lines() -> None:
+    listed = {row[0] for row in rows("reference/logging.md", "What happened")}
+    assert listed == {words for _, words in log._WORDS.values()} | {"asked to be retried"}
+
+
+def test_keys() -> None:
+    documented = dict(re.findall(r"^``([^`]+)`` +(\w+) ", keys.__doc__ or "", re.M))
+    listed = {code(row[0]): row[1] for row in rows("reference/keyspace.md", "Key")}
+    assert listed == documented
+
+
+def test_flags_of_the_worker() -> None:
+    parser = Command().create_parser("manage.py", "ardiq_worker")
+    stock = {"-h", "--help", "--version", "-v", "--verbosity", "--settings", "--pythonpath", "--traceback"}
+    stock |= {"--no-color", "--force-color", "--skip-checks"}
+    flags = {flag for action in parser._actions for flag in action.option_strings} - stock
+    listed = {name.split()[0] for name in names("how-to/worker.md", "Option")}
+    assert flags <= listed, flags - listed
+    assert {name for name in listed if name.startswith("--")} <= flags
