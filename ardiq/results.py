@@ -74,10 +74,19 @@ def job_info(broker: Broker, record: JobRecord) -> JobInfo:
         started_at=record.at if running else (result.start or None) if result else None,
         finished_at=result.finish if result else None,
         worker=(result.worker if result else "") or (record.worker if running else ""),
-        attempts=read_history(broker.codec, record),
+        attempts=_attempts(broker, record, result),
         result=result,
         problem=problem,
     )
+
+
+def _attempts(broker: Broker, record: JobRecord, result: TaskResult | None) -> list[Attempt]:
+    """Every run that is known of, the one that ended the job included."""
+    attempts = read_history(broker.codec, record)
+    if result is not None and result.start:
+        number = attempts[-1].number + 1 if attempts else 1
+        attempts.append(Attempt(number, result.start, result.finish, result.worker, result.error))
+    return attempts
 
 
 class Job(Generic[R]):
