@@ -23,7 +23,7 @@ from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
 from ardiq.store.link import Link, Refusal
 from ardiq.store.scripts import Call
 
-SYNC_TIMEOUT = 2.5  # seconds that a sync caller waits for one reply; see CONNECT_TIMEOUT
+CALLER_TIMEOUT = 2.5  # seconds that a caller waits for one reply; see CONNECT_TIMEOUT
 
 # The server is there but cannot serve: drop the connection and look for the right one (R14).
 _PASSING = (
@@ -54,7 +54,7 @@ def _refused(message: str) -> BrokerError:
 class Store:
     """For sync callers: one connection per thread, no pool, no event loop."""
 
-    def __init__(self, endpoint: Endpoint, timeout: float = SYNC_TIMEOUT) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float = CALLER_TIMEOUT) -> None:
         self.endpoint = endpoint
         self._timeout = timeout
         self._local = threading.local()
@@ -179,9 +179,9 @@ class AsyncStore:
     ``retry=False`` is for workers, whose loops decide themselves what a lost connection means.
     """
 
-    def __init__(self, endpoint: Endpoint, limit: float = REPLY_TIMEOUT, retry: bool = True) -> None:
+    def __init__(self, endpoint: Endpoint, limit: float | None = None, retry: bool = True) -> None:
         self.endpoint = endpoint
-        self._limit = limit
+        self._limit = limit or (CALLER_TIMEOUT if retry else REPLY_TIMEOUT)
         self._retry = retry
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None

@@ -14,6 +14,7 @@ from typing import Any
 
 import hiredis
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from ardiq.store.awake import WINDOW, Awake
 from ardiq.store.endpoint import CONNECT_TIMEOUT, REPLY_TIMEOUT, Endpoint
@@ -48,11 +49,15 @@ class Link(asyncio.Protocol):
     async def connect(self) -> Link:
         """Open the connection. Raises ConnectionError within a few seconds when that fails."""
         self._loop = asyncio.get_running_loop()
+        connection: Any = None
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT * 1.5):
-                connection: Any = await self._endpoint.async_connection()
+                connection = await self._endpoint.async_connection()
                 await connection.connect()
         except (RedisError, OSError, TimeoutError) as error:
+            if connection is not None and isinstance(error, (TimeoutError, RedisTimeout)):
+                # "no reply" tells callers that trying again would only double their wait (C13).
+                raise ConnectionError("no reply to a new connection") from error
             raise ConnectionError(str(error) or "no answer in time") from error
         # redis-py must not read from, or close, what it has handed over; the writer is kept because its
         # finaliser closes the transport.
@@ -60,7 +65,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport = connection._writer.transport
         connection._writer = connection._reader = None
         self._transport.set_protocol(self)
-        self._watchdog = self._loop.call_later(self._limit / 4, self._watch)
+        self._watchdog = self._loop.call_later(self._limit / 8, self._watch)
         return self
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
@@ -121,7 +126,7 @@ class Link(asyncio.Protocol):
         if self._waiting and self._loop.time() - self._heard > self._limit:
             self._lose(ConnectionError(f"no reply within {self._limit:g} s"))
             return
-        self._watchdog = self._loop.call_later(self._limit / 4, self._watch)
+        self._watchdog = self._loop.call_later(self._limit / 8, self._watch)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lose(ConnectionError(str(error or "the server closed the connection")))
