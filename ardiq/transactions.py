@@ -25,8 +25,11 @@ def is_open(using: str | None = None) -> bool:
 
 
 def at_commit(push: Callable[[], object], using: str | None = None) -> None:
-    """Run ``push`` when the open transaction commits, and never when it is rolled back."""
-    connections[using or DEFAULT_DB_ALIAS].on_commit(push)
+    """Run ``push`` when the open transaction commits, and never when it is rolled back.
+
+    Should it fail then, the data is committed all the same: Django logs the error, and other callbacks run.
+    """
+    connections[using or DEFAULT_DB_ALIAS].on_commit(push, robust=True)
 
 
 def localised(moment: datetime) -> datetime:

@@ -79,7 +79,8 @@ class Judge:
                     await hook(outcome.error, held.context)
                 else:
                     await asyncio.to_thread(hook, outcome.error, held.context)
-            except Exception:
+            except BaseException:
+                # Even an exit: the verdict must reach the settler whatever a hook does.
                 log.exception("An on_error hook raised; job %s is not affected.", held.record.id)
         self._settler.add(held, self._settlement(held, outcome, verdict))
 

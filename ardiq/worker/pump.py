@@ -219,7 +219,9 @@ class Pump:
 
     async def lose_lease(self, lease: Lease) -> None:
         """What was held under it is somebody else's by now: let go of all, and take a new name."""
-        if lease is not self.lease:
+        if lease is not self.lease or lease.lost:
+            # The other one who found out is taking a new lease just now.
+            await asyncio.sleep(0.05)
             return
         log.warning("The lease is lost; %d held jobs are let go and a new lease is taken.", len(self.held))
         lease.lost = True

@@ -13,7 +13,7 @@ from typing import Any
 from ardiq.core.errors import Interrupt, JobAborted, JobHandedBack, JobTimedOut
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
-from ardiq.core.retry import Outcome
+from ardiq.core.retry import Ending, Outcome
 from ardiq.worker.held import Held, Stop
 from ardiq.worker.judge import Judge
 from ardiq.worker.pace import Pace
@@ -42,6 +42,7 @@ class Slots:
         freed: Callable[[], None],
     ) -> None:
         self.waiting: deque[Held] = deque()
+        self.closed = False  # nothing starts any more
         self._concurrency = options.concurrency
         self._runner, self._judge, self._pace = runner, judge, pace
         self._find, self._freed = find, freed
@@ -71,7 +72,7 @@ class Slots:
     def fill(self) -> None:
         """Start what can start now."""
         self._refill = None
-        if self._filling:
+        if self._filling or self.closed:
             return
         self._filling = True
         until = time.monotonic() + EAGER_MOST
@@ -128,7 +129,9 @@ class Slots:
         assert held.definition is not None
         if held.definition.timeout is not None:
             self._loop.call_soon_threadsafe(self._arm, held, held.definition.timeout)
-        return self._runner.perform_sync(held, *call)
+        outcome = self._runner.perform_sync(held, *call)
+        # Whatever the task made of the interrupt: what was aborted never runs again.
+        return Outcome(Ending.ABORTED) if held.stop is Stop.ABORT else outcome
 
     def _arm(self, held: Held, timeout: float) -> None:
         if not held.over:

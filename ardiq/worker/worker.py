@@ -147,6 +147,7 @@ class Worker:
         self._stopped = True
         if self._pump is not None:
             self._pump.stop()
+            self._slots.closed = True
         if hurry:
             self._hurry.set()
 
