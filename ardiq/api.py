@@ -209,13 +209,21 @@ class Ardiq:
 
     def enqueue_many_sync(self, calls: Iterable[Prepared]) -> list[Job[Any]]:
         """``enqueue_many`` for sync code; inside ``transaction.atomic()`` the jobs leave at commit."""
-        own = self.broker
+        own, calls = self.broker, list(calls)
         jobs = self._built(calls, own)
-        if jobs and own.options.enqueue_on_commit and transactions.is_open():
-            transactions.at_commit(lambda: list(own.submit_many(jobs)))
-            return [Job(job[0], own) for job in jobs]
-        answers = own.submit_many(jobs)
-        return [handle(own, job, answer) for job, answer in zip(jobs, answers, strict=True)]
+        waits = [call.target.waits_for_commit(own) for call in calls]
+        answers = own.submit_many([job for job, wait in zip(jobs, waits, strict=True) if not wait])
+        handles = [
+            Job(job[0], own) if wait else handle(own, job, next(answers))
+            for job, wait in zip(jobs, waits, strict=True)
+        ]
+        later: dict[str | None, list[NewJob]] = {}
+        for call, job, wait in zip(calls, jobs, waits, strict=True):
+            if wait:
+                later.setdefault(call.target.call_options.using, []).append(job)
+        for using, batch in later.items():
+            transactions.at_commit(lambda batch=batch: list(own.submit_many(batch)), using)
+        return handles
 
     def _built(self, calls: Iterable[Prepared], own: Broker) -> list[NewJob]:
         """Encode every call before any is sent. Raises TypeError, ValueError or TooLarge."""

@@ -265,11 +265,16 @@ class Enqueuable(Generic[P, R]):
         prepared = self.prepare(*args, **kwargs)
         broker = self.app.broker
         job = prepared.build(broker)
-        wanted, using = self.call_options.on_commit, self.call_options.using
-        if (broker.options.enqueue_on_commit if wanted is None else wanted) and transactions.is_open(using):
-            transactions.at_commit(lambda: broker.submit(job), using)
+        if self.waits_for_commit(broker):
+            transactions.at_commit(lambda: broker.submit(job), self.call_options.using)
             return Job(job[0], broker)
         return handle(broker, job, broker.submit(job))
+
+    def waits_for_commit(self, broker: Broker) -> bool:
+        """Whether a job of sync code, enqueued here and now, leaves at the end of a transaction."""
+        wanted = self.call_options.on_commit
+        wanted = broker.options.enqueue_on_commit if wanted is None else wanted
+        return wanted and transactions.is_open(self.call_options.using)
 
     def options(self, **options: Any) -> Bound[P, R]:
         """Overrides for one call: task_id, priority, delay_ms, schedule_ms, expire_ms, unique, replace,
