@@ -24,6 +24,8 @@ for i, id in ipairs(ARGV) do
       redis.call('ZREM', prefix .. 'ended:' .. ENDED[letter], id)
     end
     redis.call('DEL', key)
+    -- A waiting job may carry a mark from the run before; a later job of this id must not inherit it.
+    redis.call('ZREM', prefix .. 'aborts', id)
     if unique ~= '' then
       release(unique, id)
     end
