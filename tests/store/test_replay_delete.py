@@ -97,6 +97,19 @@ def test_deleting_leaves_nothing(bench: Bench, state: str) -> None:
     assert bench.state() == {"workers": [ME]}
 
 
+def test_a_mark_for_abort_is_not_inherited(bench: Bench) -> None:
+    """E5: a job that was told to abort, failed and waits to be claimed once more, is deleted instead."""
+    bench.register(ME)
+    bench.enqueue("a")
+    job = bench.take(ME)["a"]
+    bench.run(verbs.abort(bench.keys, "a", 60_000, b""))
+    bench.settle(ME, retried(job))
+    assert bench.run(verbs.delete(bench.keys, ["a"])) == {"a": True}
+    assert "aborts" not in bench.state()
+    bench.enqueue("a")
+    assert bench.claim(ME).aborted == frozenset()
+
+
 def test_a_running_job_is_not_deleted(bench: Bench) -> None:
     """F1: abort it first."""
     bench.register(ME)
