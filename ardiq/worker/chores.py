@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ardiq.core.errors import BrokerError
@@ -44,12 +44,18 @@ async def tick(ticked: Callable[[], None]) -> None:
         await asyncio.sleep(TICK)
 
 
-async def listen_for_aborts(endpoint: Endpoint, keys: Keys, abort: Callable[[str], None]) -> None:
-    """Pass on ids of running jobs that somebody aborts. A lost message comes with the next renewal."""
+async def listen_for_aborts(
+    endpoint: Endpoint, keys: Keys, abort: Callable[[str], None], ask: Callable[[], Awaitable[None]]
+) -> None:
+    """Pass on ids of running jobs that somebody aborts; ``ask`` for those aborted before anybody listened.
+
+    A lost message comes with the next renewal.
+    """
     while True:
         subscription = Subscription(endpoint, keys.control)
         try:
             await subscription.open()
+            await ask()
             async for id in subscription:
                 abort(id)
         except BrokerError as error:

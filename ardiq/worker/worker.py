@@ -100,7 +100,7 @@ class Worker:
                 self._held_by.run(),
                 self._settler.run(),
                 tick(self._tick),
-                listen_for_aborts(self._endpoint, self.keys, self.abort),
+                listen_for_aborts(self._endpoint, self.keys, self.abort, self._ask_for_aborts),
             )
             await self._drain()
         finally:
@@ -188,6 +188,12 @@ class Worker:
         held = self._held_by.held.get(id)
         if held is not None:
             self._slots.tell_to_stop(held, Stop.ABORT)
+
+    async def _ask_for_aborts(self) -> None:
+        lease = self._held_by.lease
+        self._hear(
+            lease, await self._commit.run(verbs.renew(self.keys, lease.token, lease.length_ms, self._doing()))
+        )
 
     def _give_back(self, held: Held) -> None:
         held.over = True
