@@ -20,9 +20,12 @@ class Browser:
             text: str = answer.read().decode()
         return text
 
-    def log_in(self, username: str, password: str) -> None:
-        self.get("/admin/login/")
+    def post(self, path: str, form: dict[str, str]) -> str:
+        """Send a form with its CSRF token; the text of the page that it leads to."""
+        self.get(path)
         token = next(cookie.value for cookie in self._cookies if cookie.name == "csrftoken")
-        form = {"username": username, "password": password, "next": "/admin/"}
-        page = self.get("/admin/login/", form | {"csrfmiddlewaretoken": token or ""})
-        assert "Log out" in page or "logout" in page, "the login was refused"
+        return self.get(path, form | {"csrfmiddlewaretoken": token or ""})
+
+    def log_in(self, username: str, password: str) -> None:
+        page = self.post("/admin/login/", {"username": username, "password": password, "next": "/admin/"})
+        assert "logout" in page, "the login was refused"

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from ardiq.store import embedded
+from tests.docs.browser import Browser
 from tests.docs.pages import ROOT, Block
 from tests.server import free_port
 
@@ -75,6 +77,11 @@ class Play:
             self._start(block)
         elif how == "open":
             self._open(block)
+        elif how == "post":
+            self._open(block, *rest.split())
+        elif how == "stopped":
+            self._stop_background()
+            self._run_lines(block)
         elif how == "shell":
             self._run(block, ["python", "manage.py", "shell"], block.text)
             self._expect_comments(block)
@@ -130,17 +137,16 @@ class Play:
                 )
             )
 
-    def _open(self, block: Block) -> None:
-        """A block of addresses: each is opened as the superuser, and answers 200."""
-        from tests.docs.browser import Browser
-
-        browser = Browser(f"http://127.0.0.1:{self.port}")
+    def _open(self, block: Block, path: str = "", form: str = "") -> None:
+        """Read pages as the superuser: the addresses of the block, or what comes of posting a form."""
         self._wait_for_site()
+        browser = Browser(f"http://127.0.0.1:{self.port}")
         browser.log_in("admin", PASSWORD)
-        self.output = ""
-        for line in block.text.split():
-            path = "/" + line.partition("://")[2].partition("/")[2]
-            self.output += browser.get(path)
+        if form:
+            self.output = browser.post(path, dict(urllib.parse.parse_qsl(form)))
+            return
+        paths = ["/" + address.partition("://")[2].partition("/")[2] for address in block.text.split()]
+        self.output = "\n".join(map(browser.get, paths))
 
     def _wait_for_site(self) -> None:
         deadline = time.monotonic() + 15
@@ -247,14 +253,20 @@ class Play:
             process.kill()
             return process.wait()
 
+    def _stop_background(self) -> None:
+        codes = {str(process.args): self._stop(process) for process in self.background}
+        self.background.clear()
+        wrong = {command: code for command, code in codes.items() if code and "ardiq_worker" in command}
+        assert not wrong, f"a worker did not stop cleanly: {wrong}{self._tail()}"
+
     def end(self) -> None:
-        codes = [(process.args, self._stop(process)) for process in self.background]
-        self._end_worker()
-        self._end_interpreter()
-        for server in self.home.rglob(".ardiq"):
-            embedded.stop(server)
-        worker_codes = [code for command, code in codes if "ardiq_worker" in str(command)]
-        assert not any(worker_codes), f"a worker did not stop cleanly: {worker_codes}{self._tail()}"
+        try:
+            self._stop_background()
+        finally:
+            self._end_worker()
+            self._end_interpreter()
+            for server in self.home.rglob(".ardiq"):
+                embedded.stop(server)
 
 
 def _loose(text: str) -> str:

@@ -15,7 +15,7 @@ from tests.docs.play import Play, stage
 from tests.server import need_binary
 
 PYTHON = [block for block in blocks() if block.language == "python" and not block.skipped]
-SHELL = {"sh", "text", "python", "ini", "nginx", "lua", "yaml", "dockerfile"}
+SHELL = {"sh", "text", "python", "ini", "html"}
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.where)
