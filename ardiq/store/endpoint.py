@@ -19,6 +19,7 @@ from redis.connection import parse_url
 from redis.retry import Retry
 
 from ardiq.core.errors import BrokerError, OptionError
+from ardiq.core.redact import safe_url
 
 CONNECT_TIMEOUT = 1.5  # seconds; with one silent retry a caller still hears within 3 s (C13)
 REPLY_TIMEOUT = 5.0  # seconds without a byte while replies are due
@@ -102,8 +103,8 @@ class Endpoint:
         self._moved = None
 
     def unreachable(self, error: BaseException) -> BrokerError:
-        place = self.service or self.url.rpartition("@")[2].removeprefix("redis://")
+        place = self.service or safe_url(self.url).rpartition("@")[2].removeprefix("redis://")
         return BrokerError(
-            f"Redis at {place} cannot be reached: {str(error).rstrip('.') or type(error).__name__}. "
+            f"Redis at {place} cannot be reached: {str(error)[:200].rstrip('.') or type(error).__name__}. "
             "Check REDIS_URL and that the server is running."
         )
