@@ -34,8 +34,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, once: bool, port: int | None, **options: Any) -> None:
-        # kill and Ctrl-C mean the same here: leave nothing running.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # kill and Ctrl-C mean the same here: leave nothing running. SIGINT too is set, because a shell that
+        # starts a command in the background lets it ignore that one.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         complaints: list[str] = []
         try:
             with place.throwaway() if once else place.kept():
@@ -46,7 +48,7 @@ class Command(BaseCommand):
         except BrokerError as error:
             raise CommandError(f"The queue cannot be used: {error}") from error
         if complaints:
-            raise CommandError("\n".join([f"{len(complaints)} things went wrong:", *complaints]))
+            raise CommandError("\n".join(["This went wrong:", *complaints]))
         self.stdout.write(self.style.SUCCESS("Everything ended as it should." if once else "Stopped."))
 
     def _play(self, is_once: bool, port: int) -> list[str]:
