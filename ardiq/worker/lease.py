@@ -63,6 +63,7 @@ class Renewal(threading.Thread):
         self._lease, self._doing, self._ticked, self._told = lease, doing, ticked, told
         self._ending = threading.Event()
         self._stalled_since: float | None = None
+        self._woke = time.monotonic()
 
     def run(self) -> None:
         period = self._lease_ms / 3000
@@ -88,7 +89,9 @@ class Renewal(threading.Thread):
     def _stalled(self) -> bool:
         """A loop that has not ticked for two leases is let go: its jobs belong to somebody who runs them."""
         now = time.monotonic()
-        if now - self._ticked() < 2 * self._lease_ms / 1000:
+        frozen, self._woke = now - self._woke > self._lease_ms / 1000, now
+        # This thread itself was not running: the whole process was stopped, and the loop is not to blame.
+        if frozen or now - self._ticked() < 2 * self._lease_ms / 1000:
             self._stalled_since = None
             return False
         if self._stalled_since is None:

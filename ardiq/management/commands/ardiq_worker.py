@@ -44,10 +44,9 @@ class Command(BaseCommand):
         self._set_up_logging(options["verbosity"])
         queues = self._queues(options)
         name = options["name"] or running.default_name()
-        if options["verbosity"] > 0:
-            self._greet(banner.lines(name, queues, options["burst"]), bool(wanted))
+        lines = banner.lines(name, queues, options["burst"]) if options["verbosity"] > 0 else []
         try:
-            asyncio.run(self._work(name, queues, options["burst"]))
+            asyncio.run(self._work(name, queues, options["burst"], lines, bool(wanted)))
         except ArdiqError as error:
             raise CommandError(str(error)) from error
         if options["verbosity"] > 0:
@@ -68,6 +67,8 @@ class Command(BaseCommand):
         ]
 
     def _greet(self, lines: list[str], reloading: bool) -> None:
+        if not lines:
+            return
         self.stdout.write(self.style.SUCCESS(lines[0]))
         for line in lines[1:]:
             self.stdout.write(line)
@@ -90,7 +91,9 @@ class Command(BaseCommand):
             min(logging.INFO, log.level) if verbosity else logging.ERROR
         )
 
-    async def _work(self, name: str, queues: list[Options], burst: bool) -> None:
+    async def _work(
+        self, name: str, queues: list[Options], burst: bool, greeting: list[str], reloading: bool
+    ) -> None:
         upkeep = DjangoUpkeep()
         workers = [
             running.build(options.queue, options, name=name, burst=burst, around=upkeep) for options in queues
@@ -100,5 +103,7 @@ class Command(BaseCommand):
             for worker in workers:
                 worker.stop(hurry)
 
+        # Before the greeting: whoever reads it may already ask for a graceful stop.
         signals.install(stop)
+        self._greet(greeting, reloading)
         await running.run(workers)
