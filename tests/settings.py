@@ -4,6 +4,8 @@ What differs between a test and its subprocesses comes through the environment:
 
 ``ARDIQ_TEST_SETTINGS``  the setting ARDIQ as JSON
 ``ARDIQ_TEST_DATABASE``  file of the SQLite database; in memory without it
+``ARDIQ_TEST_APPS``      more apps, separated by commas, such as tests.shop
+``ARDIQ_TEST_DEBUG``     DEBUG is on when this is set
 """
 
 import json
@@ -11,7 +13,7 @@ import os
 
 SECRET_KEY = "only-for-tests"
 ALLOWED_HOSTS = ["*"]
-DEBUG = False
+DEBUG = bool(os.environ.get("ARDIQ_TEST_DEBUG"))
 USE_TZ = True
 TIME_ZONE = "UTC"
 ROOT_URLCONF = "tests.urls"
@@ -26,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.staticfiles",
     "ardiq",
+    *filter(None, os.environ.get("ARDIQ_TEST_APPS", "").split(",")),
 ]
 
 MIDDLEWARE = [

@@ -1,0 +1,104 @@
+"""Tasks that tell what they do in a journal: a file, so that a worker killed in the middle has told it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+
+from ardiq import Ardiq, current_job
+
+app = Ardiq(os.environ.get("ARDIQ_TEST_QUEUE", "shop"))
+log = logging.getLogger("shop")
+
+
+def note(*words: object) -> None:
+    """One line in the journal, written at once."""
+    if path := os.environ.get("ARDIQ_TEST_JOURNAL"):
+        line = " ".join(map(str, words)) + "\n"
+        journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(journal, line.encode())
+        os.close(journal)
+
+
+def started() -> None:
+    job = current_job()
+    assert job is not None
+    note("start", job.id, job.attempt)
+
+
+@app.lifespan
+async def life(owner: Ardiq) -> AsyncIterator[None]:
+    owner.state.greeting = "hello"
+    note("up", os.getpid())
+    yield
+    note("down", os.getpid())
+
+
+@app.task(name="add")
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+@app.task(name="greet")
+def greet() -> str:
+    return str(app.state.greeting)
+
+
+@app.task(name="nap")
+async def nap(seconds: float) -> str:
+    started()
+    await asyncio.sleep(seconds)
+    note("end", current_job().id)  # type: ignore[union-attr]
+    return "rested"
+
+
+@app.task(name="doze")
+def doze(seconds: float) -> str:
+    started()
+    time.sleep(seconds)
+    note("end", current_job().id)  # type: ignore[union-attr]
+    return "rested"
+
+
+@app.task(name="insist")
+async def insist() -> None:
+    """Cannot be stopped: it swallows every cancellation."""
+    started()
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            note("swallowed")
+
+
+@app.task(name="murmur")
+def murmur(secret: str) -> str:
+    log.warning("heard something")
+    return secret[::-1]
+
+
+@app.task(name="exit", max_retries=0)
+async def leave() -> None:
+    raise SystemExit(3)
+
+
+@app.task(name="rows")
+async def rows() -> int:
+    from django.contrib.contenttypes.models import ContentType
+
+    return await ContentType.objects.acount()
+
+
+@app.task(name="rows_sync")
+def rows_sync() -> int:
+    from django.contrib.contenttypes.models import ContentType
+
+    return ContentType.objects.count()
+
+
+@app.task(name="version")
+def version() -> int:
+    return 1
