@@ -13,7 +13,7 @@ from typing import Any
 from ardiq.core.job import ENDED, LETTERS, JobRecord, JobStatus
 from ardiq.store import verbs
 from ardiq.store.keys import Keys
-from ardiq.store.scripts import Call, script
+from ardiq.store.scripts import Call, Part, script
 
 STRETCH = 500  # most jobs that one script looks at: about 1 ms of the server
 LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
@@ -73,7 +73,6 @@ class WorkerView:
 
     id: str
     lease_end: int
-    held: int
     about: dict[str, str] = field(default_factory=dict)
 
     def number(self, name: str) -> int:
@@ -90,9 +89,7 @@ def counts(keys: Keys, lanes: Sequence[str]) -> Call:
 def _counts(reply: list[int], lanes: Sequence[str]) -> Counts:
     scheduled, running, succeeded, failed, aborted, expired, workers, *lengths = reply
     numbers = (scheduled, sum(lengths), running, succeeded, failed, aborted, expired)
-    return Counts(
-        dict(zip(STATUSES, numbers, strict=True)), dict(zip(lanes, lengths, strict=True)), workers
-    )
+    return Counts(dict(zip(STATUSES, numbers, strict=True)), dict(zip(lanes, lengths, strict=True)), workers)
 
 
 def tidy(keys: Keys) -> Call:
@@ -127,7 +124,7 @@ def stretch(
     a name) leave some out.
     """
     order = "far" if far else "near"
-    argv = [order, offset, min(limit, STRETCH), "ids", task, text.lower(), *where]
+    argv: list[Part] = [order, offset, min(limit, STRETCH), "ids", task, text.lower(), *where]
     return script("browse").call(keys.prefix, argv, _stretch)
 
 
@@ -138,7 +135,7 @@ def _stretch(reply: list[Any]) -> Stretch:
 
 def names(keys: Keys, where: Sequence[str], offset: int = 0, limit: int = STRETCH) -> Call:
     """Task names among some jobs, nearest to now first: {name: how many}."""
-    argv = ["near", offset, min(limit, STRETCH), "names", "", "", *where]
+    argv: list[Part] = ["near", offset, min(limit, STRETCH), "names", "", "", *where]
     return script("browse").call(keys.prefix, argv, _names)
 
 
@@ -147,7 +144,7 @@ def _names(reply: list[Any]) -> dict[str, int]:
 
 
 def rows(keys: Keys, ids: Sequence[str]) -> Call:
-    """What a list shows of jobs: their records without parts larger than LARGEST; None where there is none."""
+    """What a list shows of jobs: their records without parts above LARGEST bytes; None for none."""
 
     def decode(reply: list[Any]) -> list[JobView | None]:
         found = zip(ids, reply[::2], reply[1::2], strict=True)
@@ -178,14 +175,11 @@ def view(id: str, raw: bytes, size: int) -> JobView:
 
 
 def workers(keys: Keys) -> Call:
-    """(worker, end of its lease) of live workers and of those not yet reaped; bounded."""
+    """(worker, end of its lease) of those that live and those not yet reaped; at most verbs.MOST_WORKERS."""
     return verbs.workers(keys)
 
 
-def worker(keys: Keys, id: str, lease_end: int) -> tuple[Call, Call]:
-    """The two Calls whose answers ``worker_view`` takes."""
-    return verbs.worker_info(keys, id), verbs.held(keys, id)
-
-
-def worker_view(id: str, lease_end: int, about: dict[str, str], held: int) -> WorkerView:
-    return WorkerView(id, lease_end, held, about)
+def worker(keys: Keys, id: str, lease_end: int) -> Call:
+    """One of them, seen closer."""
+    call = verbs.worker_info(keys, id)
+    return Call(call.command, lambda reply: WorkerView(id, lease_end, call.decode(reply)))

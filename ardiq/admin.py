@@ -1,0 +1,15 @@
+"""Registers the pages of the task queue. For a site of your own: ``site.register(Job, JobAdmin)``."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from ardiq.adminui.jobs import JobAdmin
+from ardiq.adminui.places import QueueAdmin, WorkerAdmin
+from ardiq.models import Job, Queue, Worker
+
+__all__ = ["JobAdmin", "QueueAdmin", "WorkerAdmin"]
+
+admin.site.register(Job, JobAdmin)
+admin.site.register(Queue, QueueAdmin)
+admin.site.register(Worker, WorkerAdmin)

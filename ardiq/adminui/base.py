@@ -1,0 +1,133 @@
+"""What all pages share: nothing is added or changed here, and without Redis they say so in their frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ardiq import conf
+from ardiq.adminui.text import plain
+from ardiq.core.errors import BrokerError
+from ardiq.core.redact import safe_url
+
+RETRY_AFTER = 5  # seconds
+
+
+def shielded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A view that answers 503 in the frame of the admin when Redis cannot be reached or cannot serve."""
+
+    @wraps(view)
+    def shielded_view(self: RedisAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(self, request, *args, **kwargs)
+        except BrokerError as error:
+            return self.unavailable(request, error)
+
+    return shielded_view
+
+
+class EagerChangeList(ChangeList):
+    """Reads its rows while the view runs: an error in the middle of rendering could not be shielded."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        len(self.result_list)
+
+
+class RedisAdmin(admin.ModelAdmin):
+    """A read-only admin over a model that lies in Redis."""
+
+    actions: Any = None
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    list_max_show_all = 200
+
+    class Media:
+        css = {"all": ["ardiq/admin.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return EagerChangeList
+
+    @shielded
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, extra_context)
+
+    @shielded
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    @shielded
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        return super().history_view(request, object_id, extra_context)
+
+    def unavailable(self, request: HttpRequest, error: BrokerError) -> HttpResponse:
+        """Tells what happened. The address of the server is shown without user and password (A4)."""
+        places = dict.fromkeys(safe_url(conf.options(alias).redis_url) for alias in conf.aliases())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("The task queue cannot be reached"),
+            "opts": self.opts,
+            "media": self.media,
+            "places": [place.rpartition("@")[2] for place in places],
+            "reason": plain(_reason(error), 300),
+            "again": request.get_full_path() if request.method == "GET" else self.list_url(),
+        }
+        response = TemplateResponse(request, "admin/ardiq/unavailable.html", context, status=503)
+        response["Retry-After"] = str(RETRY_AFTER)
+        return response
+
+    # -- addresses ------------------------------------------------------------------------------------
+
+    def url(self, name: str, *args: str, model: str = "") -> str:
+        """The address of a page of this admin, or of the one of another model."""
+        model = model or self.opts.model_name or ""
+        return reverse(f"admin:ardiq_{model}_{name}", args=args, current_app=self.admin_site.name)
+
+    def list_url(self, request: HttpRequest | None = None) -> str:
+        """The address of the list, with the filters that the request came with."""
+        kept = self.get_preserved_filters(request) if request is not None else ""
+        found: str = add_preserved_filters(
+            {"preserved_filters": kept, "opts": self.opts}, self.url("changelist")
+        )
+        return found
+
+    def jobs_link(self, text: str, **filters: str) -> SafeString:
+        """A link to the list of jobs, filtered. ``text`` is escaped."""
+        return self.jobs_link_to(plain(text), **filters)
+
+    def jobs_link_to(self, shown: str | SafeString, **filters: str) -> SafeString:
+        """The same around markup of ours."""
+        address = f"{self.url('changelist', model='job')}?{urlencode(filters)}"
+        return format_html('<a href="{}">{}</a>', address, shown)
+
+
+def _reason(error: BrokerError) -> str:
+    # The cause tells of the network only; the error itself may name a URL with a password in its query.
+    return str(error.__cause__ or "") or type(error).__name__

@@ -1,0 +1,217 @@
+"""The pages of actions: confirm first, then do, log and tell. Only a POST with a token changes anything."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ardiq.adminui.actions import ACTIONS, MOST, Action, Text, perform, skip_reason
+from ardiq.adminui.base import RedisAdmin, shielded
+from ardiq.adminui.filters import number
+from ardiq.models import STATES, Job
+
+SHOWN = 20  # jobs that a confirm page names
+# quote() never leaves an underscore in an id, so that this is no job's address.
+DO = "_do/<str:name>/"
+
+
+class DoingAdmin(RedisAdmin):
+    """Actions of jobs, from the list and from the page of one job."""
+
+    def may(self, request: HttpRequest, action: Action) -> bool:
+        """Whether the user may do this: seeing jobs is part of it."""
+        user: Any = request.user
+        return self.has_view_permission(request) and user.has_perm(action.permission)
+
+    def has_abort_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, ACTIONS["abort"])
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, ACTIONS["retry"])
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, ACTIONS["delete"]) and (obj is None or ACTIONS["delete"].fits(obj))
+
+    @admin.action(permissions=["retry"], description=gettext_lazy("Run selected jobs again"))
+    def retry_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        return self.ask_about(request, ACTIONS["retry"], queryset)
+
+    @admin.action(permissions=["abort"], description=gettext_lazy("Abort selected jobs"))
+    def abort_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        return self.ask_about(request, ACTIONS["abort"], queryset)
+
+    # Named as Django's own action, which it replaces: that one collects objects through SQL.
+    @admin.action(permissions=["delete"], description=gettext_lazy("Delete selected jobs"))
+    def delete_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        return self.ask_about(request, ACTIONS["delete"], queryset)
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        own = [path(DO, wrap(self.do_view), name="ardiq_job_do")]
+        for name in ("abort", "retry"):
+            own.append(
+                path(
+                    f"<path:object_id>/{name}/", wrap(self.ask_view), {"name": name}, name=f"ardiq_job_{name}"
+                )
+            )
+        return [*own, *super().get_urls()]
+
+    def tools(self, request: HttpRequest, job: Job) -> list[dict[str, Any]]:
+        """The buttons on the page of a job: what may be done to it by this user."""
+        return [
+            {"name": name, "text": ACTIONS[name].button, "url": self.url(name, admin.utils.quote(job.pk))}
+            for name in ("retry", "abort")
+            if self.may(request, ACTIONS[name]) and ACTIONS[name].fits(job)
+        ]
+
+    # -- ask ------------------------------------------------------------------------------------------
+
+    @shielded
+    def ask_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """Confirm an action on one job."""
+        action = ACTIONS[name]
+        if not self.may(request, action):
+            raise PermissionDenied
+        job = self.get_object(request, unquote(object_id))
+        if job is None:
+            me: Any = self
+            gone: HttpResponse = me._get_obj_does_not_exist_redirect(request, self.opts, unquote(object_id))
+            return gone
+        why = skip_reason(action, job)
+        if why:
+            self.message_user(request, _("Nothing was done: the job %s.") % why, messages.WARNING)
+            return HttpResponseRedirect(self.job_url(request, job))
+        return self._ask(request, action, [job], 1, back="job")
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        return self.ask_view(request, object_id, "delete")
+
+    def ask_about(self, request: HttpRequest, action: Action, queryset: Any) -> HttpResponse | None:
+        """Confirm an action on selected jobs, at most MOST of them."""
+        if not self.may(request, action):
+            raise PermissionDenied
+        total = queryset.count()
+        jobs = list(queryset[:MOST])
+        if not any(action.fits(job) for job in jobs):
+            whys = dict.fromkeys(str(skip_reason(action, job)) for job in jobs)
+            text = _("Nothing to do: each selected job %s.") % _(" or ").join(whys)
+            self.message_user(request, text if jobs else _("The selected jobs are gone."), messages.WARNING)
+            return None
+        return self._ask(request, action, jobs, total, back="list")
+
+    def _ask(
+        self, request: HttpRequest, action: Action, jobs: Sequence[Job], total: int, back: str
+    ) -> HttpResponse:
+        fitting = [job for job in jobs if action.fits(job)]
+        labels = dict(STATES)
+        groups = Counter((job.state, str(skip_reason(action, job))) for job in jobs)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": action.title,
+            "opts": self.opts,
+            "media": self.media,
+            "action": action,
+            "fitting": len(fitting),
+            "groups": [
+                {"state": state, "label": labels.get(state, _("unreadable")), "count": count, "why": why}
+                for (state, why), count in groups.most_common()
+            ],
+            "jobs": fitting[:SHOWN],
+            "more": max(0, len(fitting) - SHOWN),
+            "left": max(0, total - len(jobs)),
+            "pairs": json.dumps([[job.queue, job.id] for job in fitting]),
+            "back": back,
+            "do_url": self.url("do", action.name),
+            "cancel_url": self.job_url(request, jobs[0]) if back == "job" else self.list_url(request),
+            "preserved_filters": self.get_preserved_filters(request),
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "admin/ardiq/confirm.html", context)
+
+    # -- do -------------------------------------------------------------------------------------------
+
+    @shielded
+    def do_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Do what was confirmed to the jobs that were confirmed, as far as it still fits them."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        action = ACTIONS.get(name)
+        if action is None:
+            raise Http404
+        if not self.may(request, action):
+            raise PermissionDenied
+        pairs = _pairs(request.POST.get("jobs", ""))
+        jobs = self._jobs(request, pairs)
+        done, skipped = perform(action, jobs)
+        self._log(request, action, done)
+        self._tell(request, action, done, skipped, len(pairs) - len(jobs))
+        if request.POST.get("back") == "job" and len(jobs) == 1 and action.name != "delete":
+            return HttpResponseRedirect(self.job_url(request, jobs[0]))
+        return HttpResponseRedirect(self.list_url(request))
+
+    def _jobs(self, request: HttpRequest, pairs: list[tuple[str, str]]) -> list[Job]:
+        """The jobs as they are now: the page that named them may be old."""
+        queues = dict.fromkeys(queue for queue, _id in pairs)
+        every = self.get_queryset(request)
+        return [
+            job
+            for queue in queues
+            for job in every.filter(queue=queue, pk__in=[id for where, id in pairs if where == queue])
+        ]
+
+    def _log(self, request: HttpRequest, action: Action, done: list[Job]) -> None:
+        user: Any = request.user
+        if done:
+            flag = DELETION if action.name == "delete" else CHANGE
+            LogEntry.objects.log_actions(
+                user_id=user.pk,
+                queryset=done,
+                action_flag=flag,
+                change_message=str(action.logged),
+            )
+
+    def _tell(
+        self,
+        request: HttpRequest,
+        action: Action,
+        done: list[Job],
+        skipped: list[tuple[Job, Text]],
+        gone: int,
+    ) -> None:
+        if done:
+            self.message_user(request, action.done % {"count": number(len(done))}, messages.SUCCESS)
+        whys = Counter(str(why) for _job, why in skipped)
+        if gone:
+            whys[_("is gone")] += gone
+        if whys:
+            text = "; ".join(f"{number(count)}× {why}" for why, count in whys.most_common())
+            self.message_user(request, _("Skipped: %s.") % text, messages.WARNING)
+
+    def job_url(self, request: HttpRequest, job: Job) -> str:
+        """The address of a job's page, with the filters that the request came with."""
+        kept = self.get_preserved_filters(request)
+        address = self.url("change", admin.utils.quote(job.pk))
+        return f"{address}?{kept}" if kept else address
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """(queue, id) of each job in the confirmed list. Raises BadRequest for anything else."""
+    try:
+        pairs = [(queue, id) for queue, id in json.loads(text)]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequest("The list of jobs cannot be read.") from error
+    if not 0 < len(pairs) <= MOST or not all(isinstance(part, str) for pair in pairs for part in pair):
+        raise BadRequest("The list of jobs is empty, too long, or no list of names.")
+    return list(dict.fromkeys(pairs))

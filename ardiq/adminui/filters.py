@@ -1,0 +1,106 @@
+"""Filters of the job list. Their numbers are either counts that Redis keeps, or say what was counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import formats
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from ardiq import conf
+from ardiq.adminui.plan import Plan
+from ardiq.adminui.sources import TALLIED, JobSource
+from ardiq.adminui.text import plain
+from ardiq.core.job import JobStatus
+from ardiq.models import STATES, Job
+
+TASKS_SHOWN = 20
+
+
+def source_of(request: HttpRequest, may_read: bool = False) -> JobSource:
+    """The one source of a request, so that its filters, list and counts share what they read."""
+    source: JobSource | None = getattr(request, "_ardiq_jobs", None)
+    if source is None:
+
+        def make(queue: str, view: Any) -> Job:
+            job = Job.of(queue, view)
+            job.may_read = may_read
+            return job
+
+        source = JobSource(make)
+        request._ardiq_jobs = source  # type: ignore[attr-defined]
+    return source
+
+
+def number(value: int) -> str:
+    return formats.number_format(value, 0, force_grouping=True)
+
+
+class JobFilter(admin.SimpleListFilter):
+    """Filters by exact values of one field."""
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.value()
+        return queryset if value is None else queryset.filter(**{str(self.parameter_name): value})
+
+    def chosen(self, request: HttpRequest, *fields: str) -> Plan:
+        """What the other filters have chosen, as far as ``fields`` go."""
+        given = {field: frozenset([request.GET[field]]) for field in fields if field in request.GET}
+        return Plan(given, (), 0, None, False, "")
+
+
+class StateFilter(JobFilter):
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        if request.GET.get("task") or request.GET.get("q"):
+            return [(state, str(label)) for state, label in STATES]  # nobody counts those
+        source = source_of(request)
+        queues = source.queues(self.chosen(request, "queue"))
+        counts = [source.counts(alias).statuses for alias in queues]
+        return [
+            (state, f"{label} ({number(sum(one[JobStatus(state)] for one in counts))})")
+            for state, label in STATES
+        ]
+
+
+class QueueFilter(JobFilter):
+    title = gettext_lazy("queue")
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        aliases = conf.aliases()
+        if request.GET.get("task") or request.GET.get("q"):
+            return [(alias, alias) for alias in aliases]
+        source = source_of(request)
+        statuses = source.statuses(self.chosen(request, "state"))
+        return [(alias, f"{alias} ({number(source.total([alias], statuses))})") for alias in aliases]
+
+    def has_output(self) -> bool:
+        return len(self.lookup_choices) > 1 or self.value() is not None
+
+
+class TaskFilter(JobFilter):
+    title: Any = gettext_lazy("task")
+    parameter_name = "task"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        source = source_of(request)
+        chosen = self.chosen(request, "state", "queue")
+        queues, statuses = source.queues(chosen), source.statuses(chosen)
+        if any(source.total([alias], statuses) > TALLIED for alias in queues):
+            self.title = _("task, among the newest %(number)s") % {"number": number(TALLIED * len(queues))}
+        found = list(source.tasks(queues, statuses).items())
+        out = [(name, f"{plain(name)} ({number(count)})") for name, count in found[:TASKS_SHOWN]]
+        if len(found) > TASKS_SHOWN:
+            more = len(found) - TASKS_SHOWN
+            text = ngettext("%(more)s more: search by name", "%(more)s more: search by name", more)
+            self.title = f"{self.title} ({text % {'more': more}})"
+        wanted = request.GET.get("task")
+        if wanted and wanted not in dict(out):
+            out.insert(0, (wanted, plain(wanted, 200)))
+        return out

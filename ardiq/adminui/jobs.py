@@ -1,0 +1,122 @@
+"""The list of jobs: its columns, its search, and which jobs a user sees in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ardiq import conf
+from ardiq.adminui import times
+from ardiq.adminui.filters import QueueFilter, StateFilter, TaskFilter, source_of
+from ardiq.adminui.lists import JobChangeList, ShallowPaginator
+from ardiq.adminui.page import JobPage, badge
+from ardiq.adminui.text import plain
+from ardiq.models import Job
+
+
+class JobAdmin(JobPage):
+    """Jobs of every queue, nearest to now first."""
+
+    list_display = ["short", "task_name", "queue_lane", "badge", "tries", "when", "wait", "ran", "error"]
+    list_filter = [StateFilter, QueueFilter, TaskFilter]
+    search_fields = ["id", "task"]
+    actions = ["retry_selected", "abort_selected", "delete_selected"]
+    paginator = ShallowPaginator
+    ordering = ["-at"]
+
+    class Media:
+        css = {"all": ["ardiq/admin.css"]}
+
+    # -- which jobs -----------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        user: Any = request.user
+        source = source_of(request, user.has_perm("ardiq.view_job_payload"))
+        every: Any = super().get_queryset(request)
+        return every.reading(source)
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """A whole id, which costs nothing, or else the start of one or a part of a task's name."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        exact = queryset.filter(pk=term)
+        return (exact if exact.exists() else queryset.search(term)), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        field, _sep, kind = lookup.partition("__")
+        return field in {"id", "state", "queue", "task"} and kind in {"", "exact", "in"}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return JobChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The job; of the queue by which the list was filtered, where two queues have one of this id."""
+        job = super().get_object(request, object_id, from_field)
+        queue = QueryDict(request.GET.get("_changelist_filters", "")).get("queue", "")
+        if job is not None and queue in job.also_in:
+            return self.get_queryset(request).filter(queue=queue, pk=object_id).first()
+        return job
+
+    def _get_obj_does_not_exist_redirect(
+        self, request: HttpRequest, opts: Any, object_id: str
+    ) -> HttpResponse:
+        days = max(conf.options(alias).result_ttl_ms for alias in conf.aliases()) / 86_400_000
+        if days > 0:
+            text = _("Jobs that have succeeded are kept for %(days)s days.") % {"days": f"{days:g}"}
+            self.message_user(request, text, messages.INFO)
+        gone: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
+        return gone
+
+    # -- columns of the list --------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("ID"))
+    def short(self, job: Job) -> SafeString:
+        return format_html('<code title="{}">{}</code>', plain(job.id), plain(job.short_id))
+
+    @admin.display(description=gettext_lazy("task"))
+    def task_name(self, job: Job) -> str:
+        return plain(job.task) or times.NOTHING
+
+    @admin.display(description=gettext_lazy("queue"))
+    def queue_lane(self, job: Job) -> str:
+        return f"{job.queue} / {plain(job.lane)}" if job.lane not in ("", "default") else job.queue
+
+    @admin.display(description=gettext_lazy("state"))
+    def badge(self, job: Job) -> SafeString:
+        return badge(job.state)
+
+    @admin.display(description=gettext_lazy("att."))
+    def tries(self, job: Job) -> str:
+        return str(job.attempts)
+
+    @admin.display(description=gettext_lazy("when"), ordering="at")
+    def when(self, job: Job) -> str:
+        return times.both(job.view.record.at if job.view.record else None)
+
+    @admin.display(description=gettext_lazy("wait"))
+    def wait(self, job: Job) -> str:
+        return times.duration(job.reading.wait_ms)
+
+    @admin.display(description=gettext_lazy("ran"))
+    def ran(self, job: Job) -> str:
+        return times.duration(job.reading.ran_ms)
+
+    @admin.display(description=gettext_lazy("error"))
+    def error(self, job: Job) -> str:
+        """The type of the error; its message may hold data and needs the permission to see payloads."""
+        if job.view.record is None:
+            return plain(job.view.problem, 80)
+        error = job.reading.error
+        if error is None:
+            return times.NOTHING
+        kind = error.type.rpartition(".")[2]
+        message = job.reading.hide(error.message) if job.may_read else ""
+        return plain(f"{kind}: {message}" if message else kind, 80)

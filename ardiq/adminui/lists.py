@@ -1,0 +1,70 @@
+"""The list of jobs, apart from its columns: how deep it goes and what is told above it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from django.core.paginator import Paginator
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+
+from ardiq import conf
+from ardiq.adminui.base import EagerChangeList
+from ardiq.adminui.filters import number
+from ardiq.adminui.queryset import RedisQuerySet
+from ardiq.adminui.sources import JobSource
+
+DEEPEST = 200  # pages of a list that is merged from several places
+
+
+class ShallowPaginator(Paginator):
+    """Ends merged lists after DEEPEST pages: what lies deeper is found by choosing a state."""
+
+    @property
+    def merged(self) -> bool:
+        if not isinstance(self.object_list, RedisQuerySet):
+            return False  # log entries, on the page of a job's history
+        plan, source = self.object_list.plan, cast("JobSource", self.object_list.source)
+        return len(source.statuses(plan)) > 1 or len(source.queues(plan)) > 1
+
+    @cached_property
+    def num_pages(self) -> int:
+        pages = super().num_pages
+        return min(pages, DEEPEST) if self.merged else pages
+
+    @property
+    def hidden(self) -> bool:
+        return bool(super().num_pages > self.num_pages)
+
+
+class JobChangeList(EagerChangeList):
+    """Knows what to tell above the list: what was not searched, what is not shown, what is missing."""
+
+    def notes(self) -> Iterator[str]:
+        source = self.queryset.source
+        if source.searched:
+            looked, there = map(number, source.searched)
+            yield _(
+                "Searched the newest %(looked)s of %(there)s jobs. Choose a state or a queue to see further."
+            ) % {"looked": looked, "there": there}
+        if self.paginator.hidden and self.page_num >= DEEPEST:
+            yield _("This list ends after %(pages)s pages. Choose a state to see older jobs.") % {
+                "pages": number(DEEPEST)
+            }
+
+    def waiting_without_worker(self) -> list[str]:
+        """Queues in which jobs wait, or in which there are no jobs at all, while no worker lives."""
+        source = self.queryset.source
+        counts = {alias: source.counts(alias) for alias in source.queues(self.queryset.plan)}
+        return [
+            alias
+            for alias, one in counts.items()
+            if not one.workers and (self.empty or sum(one.lanes.values()))
+        ]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no job at all, rather than none that fits the filters."""
+        source = self.queryset.source
+        return not any(source.counts(alias).total for alias in conf.aliases())

@@ -1,0 +1,167 @@
+"""The page of one job: what it was asked to do, what came of it, when, and in how many attempts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ardiq.adminui import times
+from ardiq.adminui.doing import DoingAdmin
+from ardiq.adminui.text import frames, plain, pretty
+from ardiq.core.redact import PRIVATE, masked
+from ardiq.models import STATES, Job
+
+LABELS = dict(STATES)
+
+
+def badge(state: str) -> SafeString:
+    """The state as text in a border; the colour of the border says it once more."""
+    label = LABELS.get(state, _("unreadable"))
+    return format_html('<span class="ardiq-state ardiq-state-{}">{}</span>', state or "unreadable", label)
+
+
+class JobPage(DoingAdmin):
+    """Read-only fields, each a method here."""
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return []
+        facts = ["full_id", "badge_now", "task_link", "queue_link", "tries_made", "worker_name"]
+        timing = ["enqueued_at", "due_at", "expires_at", "started_at", "ended_at", "wait", "ran"]
+        if not obj.may_read:
+            return [(None, {"fields": [*facts, "not_shown"]}), (_("Times"), {"fields": timing})]
+        outcome = [(_("Error"), ["failure"])] if obj.reading.error else []
+        if obj.reading.result is not None and obj.reading.result.success:
+            outcome = [(_("Result"), ["value"])]
+        return [
+            (None, {"fields": facts}),
+            (_("Call"), {"fields": ["arguments"]}),
+            *((title, {"fields": fields}) for title, fields in outcome),
+            (_("Times"), {"fields": timing}),
+            (_("Attempts"), {"fields": ["runs"]}),
+        ]
+
+    @admin.display(description=gettext_lazy("ID"))
+    def full_id(self, job: Job) -> SafeString:
+        return format_html("<code>{}</code>", plain(job.id))
+
+    @admin.display(description=gettext_lazy("state"))
+    def badge_now(self, job: Job) -> SafeString:
+        return self.jobs_link_to(badge(job.state), state=job.state)
+
+    @admin.display(description=gettext_lazy("task"))
+    def task_link(self, job: Job) -> SafeString:
+        return self.jobs_link(job.task, task=job.task)
+
+    @admin.display(description=gettext_lazy("queue"))
+    def queue_link(self, job: Job) -> SafeString:
+        also = _(" (there is another job of this id in %s)") % ", ".join(job.also_in) if job.also_in else ""
+        lane = _("lane %s") % plain(job.lane) + also
+        return format_html("{}, {}", self.jobs_link(job.queue, queue=job.queue), lane)
+
+    @admin.display(description=gettext_lazy("attempts"))
+    def tries_made(self, job: Job) -> str:
+        if not job.crashes:
+            return str(job.attempts)
+        return _("%(attempts)s, and %(crashes)s times its worker died") % {
+            "attempts": job.attempts, "crashes": job.crashes,
+        }  # fmt: skip
+
+    @admin.display(description=gettext_lazy("worker"))
+    def worker_name(self, job: Job) -> str:
+        """Its name where a run has told it, else the start of the id of the worker that holds the job."""
+        record, runs = job.view.record, job.reading.runs
+        if record is None or not runs:
+            return times.NOTHING
+        return plain(runs[-1].worker, 200) or times.NOTHING
+
+    @admin.display(description=gettext_lazy("call and result"))
+    def not_shown(self, job: Job) -> str:
+        return _("You have no permission to see arguments, results and errors.")
+
+    @admin.display(description=gettext_lazy("arguments"))
+    def arguments(self, job: Job) -> SafeString:
+        rows = [(plain(name, 200), pretty(value)) for name, value in job.reading.arguments]
+        return self._part("arguments", rows=rows, problem=plain(job.reading.problem), size=job.view.size)
+
+    @admin.display(description=gettext_lazy("result"))
+    def value(self, job: Job) -> SafeString:
+        result = job.reading.result
+        return self._part(
+            "value", text=job.reading.hide(pretty(masked(result.value, PRIVATE))) if result else ""
+        )
+
+    @admin.display(description=gettext_lazy("error"))
+    def failure(self, job: Job) -> SafeString:
+        return self._part("failure", **self._failure(job, job.reading.error))
+
+    @admin.display(description=gettext_lazy("attempts"))
+    def runs(self, job: Job) -> SafeString:
+        runs = list(job.reading.runs)
+        rows = [
+            {
+                "number": run.number,
+                "badge": badge(run.status),
+                "started": times.absolute(run.started),
+                "duration": times.duration(run.duration_ms),
+                "worker": plain(run.worker, 200),
+                # The error of the job is shown in full above.
+                "last": run is runs[-1] and run.error is job.reading.error,
+                **self._failure(job, run.error),
+            }
+            for run in runs
+        ]
+        return self._part("runs", rows=rows)
+
+    def _failure(self, job: Job, error: Any) -> dict[str, Any]:
+        if error is None:
+            return {"type": "", "message": "", "frames": []}
+        hide = job.reading.hide
+        return {
+            "type": plain(error.type, 300),
+            "message": plain(hide(error.message)),
+            "frames": frames(hide(error.traceback)),
+        }
+
+    def _part(self, name: str, **context: Any) -> SafeString:
+        return render_to_string(f"admin/ardiq/job/_{name}.html", context)
+
+    @admin.display(description=gettext_lazy("enqueued"))
+    def enqueued_at(self, job: Job) -> str:
+        return self._time(job.view.record.enqueued if job.view.record else None)
+
+    @admin.display(description=gettext_lazy("due"))
+    def due_at(self, job: Job) -> str:
+        record = job.view.record
+        waits = record is not None and record.status == "scheduled"
+        return self._time(record.at if record and waits else job.reading.due)
+
+    @admin.display(description=gettext_lazy("must start before"))
+    def expires_at(self, job: Job) -> str:
+        return self._time(job.reading.expires)
+
+    @admin.display(description=gettext_lazy("started last"))
+    def started_at(self, job: Job) -> str:
+        return self._time(job.reading.last_start)
+
+    @admin.display(description=gettext_lazy("ended"))
+    def ended_at(self, job: Job) -> str:
+        record = job.view.record
+        return self._time(record.at if record and record.status.finished else None)
+
+    def _time(self, ms: int | None) -> str:
+        return f"{times.absolute(ms)} ({times.relative(ms)})" if ms else times.NOTHING
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if kwargs.get("obj") is not None:
+            context["ardiq_tools"] = self.tools(request, kwargs["obj"])
+        return super().render_change_form(request, context, *args, **kwargs)

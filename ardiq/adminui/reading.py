@@ -1,0 +1,164 @@
+"""One job, read for people: its call, its result, its attempts and its times, with secrets masked.
+
+Nothing here raises for what lies in Redis: what cannot be read is told in ``problem``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ardiq import owners
+from ardiq.core.codec import Codec
+from ardiq.core.job import JobRecord, JobStatus
+from ardiq.core.outcome import Attempt, Failure, TaskResult, planned, read_call, read_history, read_result
+from ardiq.core.redact import MASK, masked_call, masked_text
+from ardiq.core.registry import Definition
+from ardiq.store.inspector import JobView
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a job, also the last one. Times in epoch ms, None where it has not got there."""
+
+    number: int
+    status: JobStatus
+    started: int | None
+    ended: int | None
+    worker: str
+    error: Failure | None
+
+    @property
+    def duration_ms(self) -> int | None:
+        return max(0, self.ended - self.started) if self.started and self.ended else None
+
+
+def definition(queue: str, name: str) -> Definition | None:
+    """What this process knows of a task: the web process need not have it."""
+    for owner in owners.of(queue):
+        if found := owner.registry.get(name):
+            return found
+    return None
+
+
+class Reading:
+    """Reads lazily: a list needs the times of fifty jobs, but not their arguments."""
+
+    def __init__(self, queue: str, codec: Codec, view: JobView) -> None:
+        self.queue = queue
+        self.view = view
+        self._codec = codec
+
+    @property
+    def record(self) -> JobRecord | None:
+        return self.view.record
+
+    # -- the call -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _call(self) -> tuple[list[Any], dict[str, Any], dict[str, Any], str]:
+        if self.record is None:
+            return [], {}, {}, self.view.problem
+        return read_call(self._codec, self.record)
+
+    @property
+    def problem(self) -> str:
+        return self._call[3]
+
+    @cached_property
+    def _named(self) -> tuple[list[tuple[str, Any]], set[str]]:
+        args, kwargs, _, _ = self._call
+        known = definition(self.queue, self.record.name) if self.record else None
+        return masked_call(known.signature if known else None, args, kwargs)
+
+    @property
+    def arguments(self) -> list[tuple[str, Any]]:
+        """(name, value) of each argument, secrets masked; a position has a number for a name where the
+        signature is not known here."""
+        return self._named[0]
+
+    def hide(self, text: str) -> str:
+        """A message or a traceback without the secrets that the call was given."""
+        if self.view.cut and self.problem:
+            return MASK  # the call was too large to be read, so that nothing is known of its secrets
+        return masked_text(text, self._named[1])
+
+    # -- what became of it --------------------------------------------------------------------------
+
+    @cached_property
+    def result(self) -> TaskResult | None:
+        record = self.record
+        if record is None or not record.status.finished or (self.view.cut and not record.outcome):
+            return None
+        return read_result(self._codec, record)
+
+    @cached_property
+    def history(self) -> list[Attempt]:
+        return read_history(self._codec, self.record) if self.record else []
+
+    @property
+    def error(self) -> Failure | None:
+        """What went wrong last: of the job when it has ended, else of its latest attempt."""
+        if self.result is not None:
+            return self.result.error
+        return self.history[-1].error if self.history else None
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        record, result = self.record, self.result
+        out = [
+            Run(one.number, JobStatus.FAILED, one.started, one.ended, one.worker, one.error)
+            for one in self.history
+        ]
+        if record is None:
+            return out
+        number = out[-1].number + 1 if out else max(1, record.attempts)
+        if record.status is JobStatus.RUNNING:
+            out.append(Run(record.attempts + 1, record.status, record.at, None, record.worker, None))
+        elif result is not None and result.start:
+            out.append(Run(number, record.status, result.start, result.finish, result.worker, result.error))
+        return out
+
+    # -- times, epoch ms ----------------------------------------------------------------------------
+
+    @property
+    def due(self) -> int | None:
+        """When the caller wanted it to run, if not at once."""
+        return planned(self.record, self._call[2]) if self.record else None
+
+    @property
+    def expires(self) -> int | None:
+        expire = self._call[2].get("expire_ms")
+        return self.record.enqueued + int(expire) if self.record and expire else None
+
+    @property
+    def first_start(self) -> int | None:
+        return self.runs[0].started if self.runs and self.runs[0].number == 1 else None
+
+    @property
+    def last_start(self) -> int | None:
+        return self.runs[-1].started if self.runs else None
+
+    @property
+    def wait_ms(self) -> int | None:
+        """From when it could first run until it first did, or until now."""
+        if self.record is None:
+            return None
+        start = self.first_start
+        if start is None and self.record.status is JobStatus.QUEUED:
+            start = int(time.time() * 1000)
+        ready = max(self.record.enqueued, self.due or 0)
+        if start is None:
+            return None
+        # A replayed job keeps the delay of its first life, which is over.
+        return max(0, start - (ready if ready <= start else self.record.enqueued))
+
+    @property
+    def ran_ms(self) -> int | None:
+        """How long the last run took, or has taken so far."""
+        run = self.runs[-1] if self.runs else None
+        if run is None or run.started is None:
+            return None
+        return run.duration_ms if run.ended else max(0, int(time.time() * 1000) - run.started)

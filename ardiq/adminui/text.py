@@ -1,0 +1,77 @@
+"""Stored text on a page: plain, bounded, and without characters that make it look like something else."""
+
+from __future__ import annotations
+
+import json
+import pprint
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ardiq.core
+
+LONGEST = 65_536  # characters of one value or traceback that a page shows
+
+# Control characters but newline and tab, and those that turn the direction of text or have no width.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]"
+)
+_FRAME = re.compile(r'^[\s|+-]*File "([^"\n]+)", line \d+')
+# The worker that wrote a traceback may run on another machine with another Python.
+_LIBRARY = re.compile(r"^<|[/\\](site-packages|dist-packages|lib[/\\]python3\.\d+)[/\\]")
+_OURSELVES = str(Path(ardiq.core.__file__).parents[1])
+
+
+def plain(value: object, most: int = LONGEST) -> str:
+    """Text as a plain str, whatever class it was, unseen characters spelt out, cut after ``most``."""
+    text = str.__str__(value) if isinstance(value, str) else str(value)
+    text = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def pretty(value: Any) -> str:
+    """A value as text to read: like JSON where JSON can say it, else as Python would write it."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=_other)
+    except (TypeError, ValueError, RecursionError):
+        try:
+            text = pprint.pformat(value, width=100, sort_dicts=False)
+        except Exception as error:
+            text = f"<{type(value).__name__}, which cannot be shown: {type(error).__name__}>"
+    return plain(text)
+
+
+def _other(value: object) -> object:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    if isinstance(value, bytes):
+        return repr(value[:LONGEST])
+    # References to rows and the like have a str made for people; dates and decimals, too.
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A piece of a traceback. ``own`` tells code of the project from that of libraries."""
+
+    own: bool
+    text: str
+
+
+def frames(traceback: str) -> list[Frame]:
+    """A traceback in pieces that, joined, are the whole text."""
+    out: list[Frame] = []
+    for line in plain(traceback).splitlines(keepends=True):
+        start = _FRAME.match(line)
+        if start:
+            out.append(Frame(_own(start[1]), line))
+        elif out and out[-1].text.lstrip(" |+").startswith("File ") and line.startswith((" ", "\t")):
+            out[-1] = Frame(out[-1].own, out[-1].text + line)
+        else:
+            out.append(Frame(False, line))
+    return out
+
+
+def _own(path: str) -> bool:
+    return not _LIBRARY.search(path) and not path.startswith(_OURSELVES)

@@ -1,0 +1,74 @@
+"""Times and durations as people read them. Redis knows epoch milliseconds only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince, timeuntil
+from django.utils.translation import gettext as _
+
+NOTHING = "–"
+
+
+def moment(ms: int | None) -> datetime | None:
+    """Epoch ms as a datetime, aware or naive as the project has it."""
+    if not ms:
+        return None
+    try:
+        value = datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None  # a due time beyond the year 9999
+    return value if settings.USE_TZ else timezone.make_naive(value)
+
+
+def absolute(ms: int | None) -> str:
+    value = moment(ms)
+    if value is None:
+        return NOTHING
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    fraction = f"{local.microsecond // 1000:03d}"
+    return f"{formats.date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}.{fraction}"
+
+
+def relative(ms: int | None) -> str:
+    """'12 s ago', 'in 3 hours'."""
+    value = moment(ms)
+    if value is None:
+        return NOTHING
+    now = timezone.now() if settings.USE_TZ else datetime.now()
+    seconds = (now - value).total_seconds()
+    if abs(seconds) < 60:
+        span = _("%(seconds)d s") % {"seconds": round(abs(seconds))}
+    else:
+        span = timesince(value, now, depth=1) if seconds > 0 else timeuntil(value, now, depth=1)
+    return (_("%(span)s ago") if seconds >= 0 else _("in %(span)s")) % {"span": span}
+
+
+def both(ms: int | None) -> str | SafeString:
+    """The relative time, with the absolute one in its title."""
+    value = moment(ms)
+    if value is None:
+        return NOTHING
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', value.isoformat(), absolute(ms), relative(ms)
+    )
+
+
+def duration(ms: int | None) -> str:
+    """'4 ms', '1.2 s', '3 min 5 s', '2 h 10 min'."""
+    if ms is None:
+        return NOTHING
+    if ms < 1000:
+        return f"{ms} ms"
+    seconds = ms / 1000
+    if seconds < 60:
+        return f"{formats.number_format(seconds, 1)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{formats.number_format(hours, 0, force_grouping=True)} h {minutes} min"

@@ -1,0 +1,1 @@
+"""Tags for ardiq's own pages of the admin."""
