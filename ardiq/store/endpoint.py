@@ -33,6 +33,10 @@ class Endpoint:
     """The server (or the group of servers) of a queue."""
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        if url.startswith("fake:"):
+            raise OptionError(
+                "fake:// belongs to the testing kit, which this release does not have; use embedded://."
+            )
         given = dict(options or {})
         self.url = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
         self.sentinels = given.get("sentinels")

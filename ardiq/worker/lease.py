@@ -20,6 +20,7 @@ from ardiq.core.errors import BrokerError
 from ardiq.store import verbs
 from ardiq.store.client import Store
 from ardiq.store.keys import Keys
+from ardiq.worker.outage import Outage
 
 log = logging.getLogger("ardiq.worker")
 
@@ -56,11 +57,13 @@ class Renewal(threading.Thread):
         doing: Callable[[], dict[str, Any]],
         ticked: Callable[[], float],
         told: Callable[[Lease, verbs.Renewed], None],
+        outage: Outage,
     ) -> None:
         super().__init__(name="ardiq-renewal", daemon=True)
         self._store, self._keys = store, keys
         self._lease_ms = lease_ms
         self._lease, self._doing, self._ticked, self._told = lease, doing, ticked, told
+        self._outage = outage
         self._ending = threading.Event()
         self._stalled_since: float | None = None
         self._woke = time.monotonic()
@@ -80,7 +83,7 @@ class Renewal(threading.Thread):
         try:
             answer = self._store.run(verbs.renew(self._keys, lease.token, lease.length_ms, self._doing()))
         except BrokerError as error:
-            log.warning("The lease could not be renewed: %s", error)
+            self._outage.noticed(error)
             return
         if not answer.lost:
             lease.renewed(sent)

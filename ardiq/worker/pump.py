@@ -16,12 +16,15 @@ from ardiq.store.client import AsyncStore
 from ardiq.store.keys import Keys
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.lease import Lease
+from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
 from ardiq.worker.settler import Settler
 from ardiq.worker.slots import Slots
 
+REMEMBER = 2.0  # seconds that an abort is kept for a job whose claim may be on its way
 IDLE = 1.0  # seconds that an idle worker waits for a wake-up before it looks by itself (R2)
 BURST_LOOK = 0.02  # seconds between looks of a worker that is to end when nothing is left
+LIMITED_LOOK = 0.05  # seconds between looks while a lane may be at its limit here
 SHORTEST_BLOCK = 0.005  # seconds; Redis reads shorter ones as "for ever" or not at all
 
 log = logging.getLogger("ardiq.worker")
@@ -41,12 +44,15 @@ class Pump:
         pace: Pace,
         register: Callable[[], Awaitable[Lease | None]],
         lease: Lease,
+        outage: Outage,
         burst: bool,
     ) -> None:
         self.held: dict[str, Held] = {}
         self.lease = lease
         self.reconcile = False
         self.stopping = False
+        self.outage = outage
+        self._aborts_heard: dict[str, float] = {}
         self._options, self._keys = options, keys
         self._commit, self._wake = commit, wake
         self._clock, self._pace = clock, pace
@@ -72,6 +78,15 @@ class Pump:
         if self._waits and self._want() >= max(1, self._pace.extra // 2):
             self._waits = False
             self._room.set()
+
+    def hear_abort(self, id: str) -> Held | None:
+        """The job to abort, if it is held here. One whose claim is still on its way is remembered."""
+        held = self.held.get(id)
+        if held is None:
+            now = time.monotonic()
+            self._aborts_heard = {one: at for one, at in self._aborts_heard.items() if now - at < REMEMBER}
+            self._aborts_heard[id] = now
+        return held
 
     def settled(self, batch: list[Held]) -> None:
         mine = self.held
@@ -130,6 +145,9 @@ class Pump:
     async def _idle(self, next_due: int) -> None:
         """Sleep until a wake-up token comes, a job falls due, or it is time for a look of one's own."""
         seconds = (BURST_LOOK if self._burst else IDLE) * random.uniform(0.9, 1.0)  # noqa: S311 - not in step
+        if self._options.lane_limits and self.held:
+            # A lane that is full opens when one of its jobs ends, and no token tells of that.
+            seconds = min(seconds, LIMITED_LOOK)
         if next_due:
             seconds = min(seconds, (next_due - self._clock.now()) / 1000)
         if seconds < SHORTEST_BLOCK:
@@ -160,13 +178,14 @@ class Pump:
             claimed: verbs.Claimed = await self._commit.run(call)
         except BrokerError as error:
             # The reply may be lost while its jobs are held: they go back before the next claim (R5).
-            log.warning("No jobs can be claimed: %s", error)
+            self.outage.noticed(error)
             self.reconcile = True
             await self.pause()
             return None
         if claimed.lost:
             await self.lose_lease(lease)
             return None
+        self.outage.over()
         lease.renewed(sent)
         self._clock.set(claimed.now)
         for id, raw in claimed.jobs:
@@ -179,6 +198,8 @@ class Pump:
         except (ValueError, IndexError) as error:
             log.error("Job %s cannot be read; it stays held until this worker ends: %s", id, error)
             return
+        if self._aborts_heard and id in self._aborts_heard:
+            marked = True
         held = self.held[id] = Held(record, number, lease, sent, marked)
         self._slots.waiting.append(held)
 
@@ -202,7 +223,7 @@ class Pump:
         try:
             back, gone = await self._commit.run(verbs.reconcile(self._keys, self.lease.token, known))
         except BrokerError as error:
-            log.warning("Waiting for Redis: %s", error)
+            self.outage.noticed(error)
             await self.pause()
             return False
         if back == -1:

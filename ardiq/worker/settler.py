@@ -7,7 +7,6 @@ that dies loses nothing but the knowledge that these runs had ended (R12).
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from itertools import takewhile
@@ -20,14 +19,13 @@ from ardiq.store.keys import Keys
 from ardiq.store.verbs import Settlement
 from ardiq.worker.held import Held
 from ardiq.worker.lease import Lease
+from ardiq.worker.outage import Outage
 
 MOST_UNFLUSHED = 2_000  # jobs; beyond this the worker claims no more until Redis answers
 
-log = logging.getLogger("ardiq.worker")
-
 
 class Settler:
-    """``settled`` is told of each batch that has left: its jobs, the refused ones, whether the lease was lost"""
+    """``settled`` is told of each batch that has left: its jobs, those refused, if the lease was lost."""
 
     def __init__(
         self,
@@ -36,9 +34,10 @@ class Settler:
         options: Options,
         listed_ms: Callable[[], int],
         settled: Callable[[list[Held], dict[str, str], bool], None],
+        outage: Outage,
     ) -> None:
         self._store, self._keys, self._options = store, keys, options
-        self._listed_ms, self._settled = listed_ms, settled
+        self._listed_ms, self._settled, self._outage = listed_ms, settled, outage
         self._pending: list[tuple[Held, Settlement]] = []
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -66,9 +65,10 @@ class Settler:
             lease = batch[0][0].lease
             try:
                 refused = {} if lease.lost else await self._commit(lease, batch)
+                self._outage.over()
                 pause = 0.1
             except BrokerError as error:
-                log.warning("%d verdicts wait for Redis: %s", len(self._pending), error)
+                self._outage.noticed(error)
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads reconnects
                 pause = min(pause * 2, 2.0)
                 continue

@@ -22,6 +22,7 @@ from ardiq.worker.chores import listen_for_aborts, tick, watched
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, Renewal
+from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
 from ardiq.worker.runner import Around, Runner
@@ -66,6 +67,7 @@ class Worker:
         self._about = dict(about or {})
         self._burst = burst
         self._listed_ms = listed_ms or (lambda: max(options.result_ttl_ms, 0))
+        self._outage = Outage()
         self._stopped = False
         self._mismatches = 0
         self._ticked = time.monotonic()
@@ -92,7 +94,7 @@ class Worker:
         self._build(lease)
         renewal = Renewal(
             Store(self._endpoint), self.keys, self.options.lease_ms, lambda: self._held_by.lease, self._doing,
-            lambda: self._ticked, self._renewed,
+            lambda: self._ticked, self._renewed, self._outage,
         )  # fmt: skip
         renewal.start()
         try:
@@ -112,10 +114,12 @@ class Worker:
         pace = Pace(options.concurrency, options.prefetch)
         pump = self._pump = self._held_by = Pump(
             options=options, keys=self.keys, commit=self._commit, wake=self._wake, clock=self._clock,
-            pace=pace, register=self._register, lease=lease, burst=self._burst,
+            pace=pace, register=self._register, lease=lease, outage=self._outage, burst=self._burst,
         )  # fmt: skip
         self._pace = pace
-        self._settler = Settler(self._commit, self.keys, options, self._listed_ms, self._settled)
+        self._settler = Settler(
+            self._commit, self.keys, options, self._listed_ms, self._settled, self._outage
+        )
         judge = Judge(self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events)
         runner = Runner(options, self._codec, self._clock, self._around, judge)
         thread_ends = self._around.thread_ends if self._around else lambda: None
@@ -133,7 +137,7 @@ class Worker:
             try:
                 now = await self._commit.run(verbs.register(self.keys, lease.token, lease.length_ms, about))
             except BrokerError as error:
-                log.warning("Waiting for Redis: %s", error)
+                self._outage.noticed(error)
                 await asyncio.sleep(0.5)
             else:
                 self._clock.set(now)
@@ -185,7 +189,7 @@ class Worker:
 
     def abort(self, id: str) -> None:
         """Stop a job that somebody aborts, if this worker holds it."""
-        held = self._held_by.held.get(id)
+        held = self._held_by.hear_abort(id)
         if held is not None:
             self._slots.tell_to_stop(held, Stop.ABORT)
 
