@@ -214,7 +214,8 @@ class Play:
         self._expect_comments(block)
 
     def _need_worker(self) -> None:
-        if self.worker is None and not self.background:
+        has_worker = any("ardiq_worker" in str(process.args) for process in self.background)
+        if self.worker is None and not has_worker:
             with self.log.open("ab") as log:
                 self.worker = subprocess.Popen(
                     [sys.executable, "manage.py", "ardiq_worker", "--no-reload"],

@@ -16,6 +16,7 @@ from ardiq.core.options import Options
 from ardiq.core.rules import RULES
 from ardiq.enqueuing import CallOptions
 from ardiq.management.commands.ardiq_worker import Command
+from ardiq.models import Job, Queue, Worker
 from ardiq.store import keys
 from ardiq.worker import log
 from tests.docs.pages import code, rows
@@ -108,6 +109,15 @@ def test_fields_of_results() -> None:
 
 def test_statuses() -> None:
     assert set(names("how-to/results.md", "`JobStatus`")) == {str(status) for status in ardiq.JobStatus}
+
+
+def test_permissions_of_the_admin() -> None:
+    defined = set()
+    for model in (Job, Queue, Worker):
+        options = model._meta
+        defined |= {f"{action}_{options.model_name}" for action in options.default_permissions}
+        defined |= {codename for codename, _ in options.permissions}
+    assert set(names("how-to/admin.md", "Permission")) == defined
 
 
 def test_check_ids() -> None:
