@@ -91,21 +91,34 @@ class Store:
     def run_each(self, calls: Iterable[Call]) -> Iterator[Any]:
         """Run a stream of calls, one ahead of the reply: the server always has the next one at hand."""
         flights: deque[tuple[Call, Any]] = deque()
-        for call in calls:
-            flights.append((call, self._post(call)))
-            if len(flights) > 1:
-                yield from self._landed(flights, 1)
-        yield from self._landed(flights, 0)
+        try:
+            for call in calls:
+                flights.append((call, self._post(call)))
+                if len(flights) > 1:
+                    yield from self._landed(flights, 1)
+            yield from self._landed(flights, 0)
+        except BaseException as error:
+            # Interrupted between sending and reading: the next reply would be somebody else's.
+            if flights or not isinstance(error, GeneratorExit):
+                self.close()
+            raise
 
     def _post(self, call: Call) -> Any:
         """Send without reading. Answers the connection that will bring the reply, None if it is lost."""
         try:
             connection = self._connection()
             connection.send_packed_command([call.packed()], check_health=False)
-        except _LOST:
-            self.close()
+        except _LOST as error:
+            self._lose(error)
             return None
         return connection
+
+    def _lose(self, error: Exception) -> None:
+        """Drop the connection; a server that was silent for the whole time gets no second chance (C13)."""
+        self.close()
+        self.endpoint.forget()
+        if isinstance(error, errors.TimeoutError):
+            raise self.endpoint.unreachable(error) from error
 
     def _landed(self, flights: deque[tuple[Call, Any]], keep: int) -> Iterator[Any]:
         while len(flights) > keep:
@@ -124,8 +137,8 @@ class Store:
         if sent_on is not None and getattr(self._local, "connection", None) is sent_on:
             try:
                 return self._read()
-            except _LOST:
-                self.close()
+            except _LOST as error:
+                self._lose(error)
         return self._exchange([call.packed()])[0]
 
     def _read(self) -> Any:
@@ -151,9 +164,8 @@ class Store:
                 connection.send_packed_command(packed, check_health=False)
                 return [self._read() for _ in packed]
             except _LOST as error:
-                self.close()
-                self.endpoint.forget()
-                if last or isinstance(error, errors.TimeoutError):
+                self._lose(error)
+                if last:
                     raise self.endpoint.unreachable(error) from error
             except BaseException:
                 # Interrupted between sending and reading: the next reply would be somebody else's.
@@ -277,7 +289,9 @@ class AsyncStore:
     async def _landed(self, call: Call, flight: asyncio.Future[Any]) -> Any:
         try:
             reply = await flight
-        except ConnectionError:
+        except ConnectionError as error:
+            if "no reply" in str(error):
+                raise self.endpoint.unreachable(error) from error
             return await self.run(call)
         return await self._refusal(call, str(reply)) if isinstance(reply, Refusal) else call.decode(reply)
 

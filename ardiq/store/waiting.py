@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ardiq.core.errors import BrokerError
 from ardiq.store import verbs
-from ardiq.store.client import AsyncStore, Store
+from ardiq.store.client import CALLER_TIMEOUT, AsyncStore, Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.store.link import Link
@@ -166,7 +166,7 @@ class Waiter:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             client = secrets.token_hex(8)
-            connection = self._endpoint.connection()
+            connection = self._endpoint.connection(CALLER_TIMEOUT)
             try:
                 connection.connect()
                 connection.send_command("SUBSCRIBE", self._keys.done(client))
