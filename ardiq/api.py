@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
@@ -222,7 +223,7 @@ class Ardiq:
             if wait:
                 later.setdefault(call.target.call_options.using, []).append(job)
         for using, batch in later.items():
-            transactions.at_commit(lambda batch=batch: list(own.submit_many(batch)), using)
+            transactions.at_commit(partial(_submit_all, own, batch), using)
         return handles
 
     def _built(self, calls: Iterable[Prepared], own: Broker) -> list[NewJob]:
@@ -281,3 +282,8 @@ class Ardiq:
     def _lengths(self, priority: str | None) -> list[Any]:
         lanes = self.options.priorities if priority is None else (self.check_lane(priority),)
         return [verbs.length(self.broker.keys, lane) for lane in lanes]
+
+
+def _submit_all(own: Broker, jobs: list[NewJob]) -> None:
+    for _ in own.submit_many(jobs):
+        pass

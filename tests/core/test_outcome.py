@@ -6,7 +6,7 @@ import pytest
 
 from ardiq.core.codec import Codec
 from ardiq.core.errors import EncodeError, TaskError
-from ardiq.core.job import JobRecord, JobStatus
+from ardiq.core.job import BYTES_OF, JobRecord, JobStatus, tail, tail_start
 from ardiq.core.outcome import (
     HISTORY_MOST,
     MESSAGE_MOST,
@@ -25,9 +25,8 @@ CODEC = Codec("default", [b"secret"])
 
 
 def record(outcome: bytes = b"", status: JobStatus = JobStatus.SUCCEEDED, history: bytes = b"") -> JobRecord:
-    return JobRecord(
-        "id", status, 0, 3, 0, 1_000, 2_500, "0123abcd", "default", "add", "", b"", history, outcome
-    )
+    head = b"%b0003%02x%011x%011x0123abcd" % (BYTES_OF[status], 0, 1_000, 2_500)
+    return JobRecord("id", head + tail(tail_start("default", "add"), b"", history, outcome))
 
 
 class Hostile(Exception):

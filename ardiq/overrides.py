@@ -1,0 +1,91 @@
+"""One-off overrides of a call: ``task.options(delay_ms=5_000, priority="high")``, checked at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ardiq.core.job import check_id
+from ardiq.core.registry import UniqueKey
+from ardiq.transactions import localised
+
+TEN_YEARS_MS = 10 * 366 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """One-off overrides of a call; times in ms. Built by ``options(...)``, which checks them."""
+
+    task_id: str | None = None
+    priority: str | None = None
+    delay_ms: int = 0
+    schedule_ms: int = 0
+    expire_ms: int = 0
+    unique: bool | UniqueKey | None = None
+    unique_until: str | None = None
+    unique_ttl_ms: int | None = None
+    replace: bool = False
+    on_commit: bool | None = None
+    using: str | None = None
+
+
+PLAIN = CallOptions()
+
+
+def checked(
+    base: CallOptions,
+    *,
+    delay: timedelta | None = None,
+    schedule: datetime | None = None,
+    expire: timedelta | None = None,
+    durable: bool = False,
+    **given: Any,
+) -> CallOptions:
+    """Check overrides. Raises TypeError or ValueError that names the option, its value and the rule."""
+    if durable:
+        raise ValueError("durable=True needs the outbox, which this release does not have yet; leave it out.")
+    for name, value in (("delay", delay), ("expire", expire)):
+        if value is not None:
+            if not isinstance(value, timedelta):
+                raise TypeError(f"{name}={value!r}: give a timedelta, or {name}_ms in milliseconds.")
+            if given.get(f"{name}_ms"):
+                raise ValueError(f"{name} and {name}_ms were both given; give one of them.")
+            given[f"{name}_ms"] = _whole_ms(value)
+    if schedule is not None:
+        if given.get("schedule_ms"):
+            raise ValueError("schedule and schedule_ms were both given; give one of them.")
+        given["schedule_ms"] = int(localised(schedule).timestamp() * 1000)
+    unknown = set(given) - {field.name for field in dataclasses.fields(CallOptions)}
+    if unknown:
+        known = ", ".join(field.name for field in dataclasses.fields(CallOptions))
+        raise TypeError(
+            f"options() knows no {sorted(unknown)[0]!r}; it takes {known}, delay, schedule, expire."
+        )
+    for name in ("delay_ms", "schedule_ms", "expire_ms", "unique_ttl_ms"):
+        if given.get(name) is not None:
+            _check_ms(name, given[name])
+    merged = dataclasses.replace(base, **given)
+    if merged.delay_ms and merged.schedule_ms:
+        raise ValueError(
+            f"delay_ms={merged.delay_ms} and schedule_ms={merged.schedule_ms} were both given; "
+            "a call has one time."
+        )
+    if merged.task_id is not None:
+        check_id(merged.task_id)
+    if merged.unique_until not in (None, "start", "done"):
+        raise ValueError(f"unique_until={merged.unique_until!r}: give 'start' or 'done'.")
+    return merged
+
+
+def _whole_ms(value: timedelta) -> int:
+    return value // timedelta(milliseconds=1)
+
+
+def _check_ms(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}={value!r}: give a whole number of milliseconds.")
+    most = TEN_YEARS_MS if name != "schedule_ms" else 2**43
+    if not 0 <= value <= most:
+        raise ValueError(f"{name}={value!r}: give 0 or more, and at most {most:,} ms.")
