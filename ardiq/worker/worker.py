@@ -62,6 +62,7 @@ class Worker:
         self.keys = Keys(options.queue)
         self.events = events or Events()
         self.processed = 0
+        self.stuck = 0  # jobs that had not stopped when this worker did
         self._codec, self._endpoint = codec, endpoint
         self._find, self._hooks, self._around = find, hooks, around
         self._about = dict(about or {})
@@ -166,7 +167,8 @@ class Worker:
                     self._slots.tell_to_stop(held, Stop.HAND_BACK)
                 await self._quiet(HANDED_OVER, asyncio.Event())
             if self._slots.busy:
-                log.warning("%d jobs did not stop; their lease will run out.", self._slots.running)
+                self.stuck = max(1, self._slots.running)
+                log.warning("%d jobs did not stop; their lease will run out.", self.stuck)
             if await self._settler.flush(FLUSH):
                 await self._unregister()
         finally:
