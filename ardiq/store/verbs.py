@@ -67,10 +67,6 @@ def _same(reply: Any) -> Any:
     return reply
 
 
-def _text(reply: bytes) -> str:
-    return reply.decode()
-
-
 def plain_job(id: str, lane: str, start: bytes, call: bytes) -> NewJob:
     """A job without options under a random id; ``start`` as of core.job.tail_start."""
     return (id, lane, "", b"%b%06x000000%b" % (start, len(call), call))
@@ -238,40 +234,12 @@ def counts(keys: Keys, lanes: Sequence[str]) -> Call:
     return script("counts").call(keys.prefix, [MOST_WORKERS, *lanes], list)
 
 
-def running(keys: Keys, most: int) -> Call:
-    """Ids of jobs that workers hold, at most ``most`` of them."""
-    return script("running").call(
-        keys.prefix, [MOST_WORKERS, most], lambda reply: [id.decode() for id in reply]
-    )
-
-
 def length(keys: Keys, lane: str) -> Call:
     return Call(("LLEN", keys.lane(lane)), int)
 
 
-def lane_page(keys: Keys, lane: str, offset: int, limit: int) -> Call:
-    """Ids of a lane, the last to arrive first."""
-    stop, start = -1 - offset, -offset - limit
-    return Call(
-        ("LRANGE", keys.lane(lane), start, stop), lambda reply: [id.decode() for id in reversed(reply)]
-    )
-
-
 def _scored(reply: Any) -> list[tuple[str, int]]:
     return [(id.decode(), int(float(score))) for id, score in zip(reply[::2], reply[1::2], strict=True)]
-
-
-def ended_page(keys: Keys, status: JobStatus, offset: int, limit: int, oldest_first: bool = False) -> Call:
-    """(id, end) of ended jobs, the latest first."""
-    command = "ZRANGE" if oldest_first else "ZREVRANGE"
-    key = keys.ended(status)
-    return Call((command, key, offset, offset + limit - 1, "WITHSCORES"), _scored)
-
-
-def scheduled_page(keys: Keys, offset: int, limit: int, latest_first: bool = False) -> Call:
-    """(id, due) of scheduled jobs, the next to come first."""
-    command = "ZREVRANGE" if latest_first else "ZRANGE"
-    return Call((command, keys.scheduled, offset, offset + limit - 1, "WITHSCORES"), _scored)
 
 
 def workers(keys: Keys) -> Call:
@@ -285,15 +253,6 @@ def worker_info(keys: Keys, worker: str) -> Call:
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
     return Call(("HGETALL", keys.worker(worker)), decode)
-
-
-def held(keys: Keys, worker: str) -> Call:
-    return Call(("HLEN", keys.held(worker)), int)
-
-
-def forget(keys: Keys, status: JobStatus, ids: Sequence[str]) -> Call:
-    """Drop ids of ended jobs whose record is gone from the list of their status."""
-    return Call(("ZREM", keys.ended(status), *ids), int)
 
 
 def listen(keys: Keys, seconds: float) -> Call:
