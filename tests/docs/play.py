@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +36,6 @@ PASSWORD = "a-password-for-the-docs"
 SETTINGS = """
 INSTALLED_APPS += ["ardiq", "shop"]
 ARDIQ = {"default": {"REDIS_URL": "embedded://", "PRIORITIES": ["low", "default", "high"]}}
-LOGGING = {"version": 1, "disable_existing_loggers": False}
 """
 
 
@@ -274,19 +274,33 @@ def _loose(text: str) -> str:
     return re.escape(text).replace(re.escape("..."), ".*?")
 
 
-@contextmanager
-def stage(directory: Path, ready: bool) -> Iterator[Play]:
-    """A play in an empty directory, or with ``ready`` in a project that has an app."""
+def make_project(directory: Path) -> Path:
+    """A project with an app and its tables, to be copied: making one takes longer than most sequences."""
     play = Play(directory)
-    if ready:
-        run = {"cwd": directory, "env": play.environment, "check": True, "timeout": COMMAND_SECONDS}
-        subprocess.run([sys.executable, "-m", "django", "startproject", "mysite"], **run)  # type: ignore[call-overload]
+    for command in (
+        ("-m", "django", "startproject", "mysite"),
+        ("manage.py", "startapp", "shop"),
+        ("manage.py", "migrate", "-v", "0"),
+    ):
+        subprocess.run(
+            [sys.executable, *command],
+            cwd=play.directory,
+            env=play.environment,
+            check=True,
+            timeout=COMMAND_SECONDS,
+        )
         play.directory = directory / "mysite"
-        run["cwd"] = play.directory
-        subprocess.run([sys.executable, "manage.py", "startapp", "shop"], **run)  # type: ignore[call-overload]
-        with (play.directory / "mysite" / "settings.py").open("a") as settings:
-            settings.write(SETTINGS)
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], **run)  # type: ignore[call-overload]
+    with (play.directory / "mysite" / "settings.py").open("a") as settings:
+        settings.write(SETTINGS)
+    return play.directory
+
+
+@contextmanager
+def stage(directory: Path, project: Path | None = None) -> Iterator[Play]:
+    """A play in an empty directory, or in a copy of a project."""
+    play = Play(directory)
+    if project is not None:
+        play.directory = shutil.copytree(project, directory / "mysite")
     try:
         yield play
     finally:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import Block, blocks, sequences
-from tests.docs.play import Play, stage
-from tests.server import need_binary
+from tests.docs.play import stage
 
 PYTHON = [block for block in blocks() if block.language == "python" and not block.skipped]
 SHELL = {"sh", "text", "python", "ini", "html"}
@@ -33,23 +30,11 @@ def test_every_block_names_its_language(block: Block) -> None:
     assert block.language in SHELL, f"{block.where}: write one of {', '.join(sorted(SHELL))} behind the fence"
 
 
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A short path: the socket of the embedded server lies below it."""
-    need_binary()
-    with tempfile.TemporaryDirectory(prefix="docs-") as name:
-        yield Path(name).resolve()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(sequences()))
-def test_sequence(name: str, directory: Path) -> None:
+def test_sequence(name: str, directory: Path, project: Path) -> None:
     steps = sequences()[name]
     starts_a_project = any("startproject" in block.text for block in steps if block.language == "sh")
-    with stage(directory, ready=not starts_a_project) as play:
-        _play(play, steps)
-
-
-def _play(play: Play, steps: list[Block]) -> None:
-    for block in steps:
-        play.play(block)
+    with stage(directory, None if starts_a_project else project) as play:
+        for block in steps:
+            play.play(block)

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,12 +31,6 @@ except Exception as error:
     print(type(error).__name__, error)
 """
 TASKS = "from ardiq import task\n\n@task\ndef add(a, b):\n    return a + b\n"
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="docs-") as name:
-        yield Path(name).resolve()
 
 
 @pytest.fixture
@@ -71,14 +64,14 @@ def manage(project: Path, url: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_acl_user_is_enough(server: str, directory: Path) -> None:
+def test_the_acl_user_is_enough(server: str, directory: Path, project: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
     line = re.search(r"^ACL SETUSER .*$", page, re.M)
     assert line is not None
     with redis.Redis.from_url(server) as admin:
         admin.execute_command(*line[0].split())
     limited = server.replace("redis://", "redis://ardiq:a-long-password@")
-    with stage(directory, ready=True) as play:
+    with stage(directory, project) as play:
         (play.directory / "shop" / "tasks.py").write_text(TASKS)
         assert "20 queued" in manage(play.directory, limited, "shell", "-c", ENQUEUE)
         said = manage(play.directory, limited, "ardiq_worker", "--burst", "-v", "2")
@@ -88,8 +81,8 @@ def test_the_acl_user_is_enough(server: str, directory: Path) -> None:
         user.get("somebody-elses-key")
 
 
-def test_workers_drain_a_server_whose_memory_is_full(server: str, directory: Path) -> None:
-    with stage(directory, ready=True) as play, redis.Redis.from_url(server) as admin:
+def test_workers_drain_a_server_whose_memory_is_full(server: str, directory: Path, project: Path) -> None:
+    with stage(directory, project) as play, redis.Redis.from_url(server) as admin:
         (play.directory / "shop" / "tasks.py").write_text(TASKS)
         assert "20 queued" in manage(play.directory, server, "shell", "-c", ENQUEUE)
         admin.config_set("maxmemory-policy", "noeviction")
