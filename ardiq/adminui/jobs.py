@@ -24,7 +24,7 @@ from ardiq.models import Job
 class JobAdmin(JobPage):
     """Jobs of every queue, nearest to now first."""
 
-    list_display = ["short", "task_name", "queue_lane", "badge", "tries", "when", "wait", "ran", "error"]
+    list_display = ["short", "task_name", "badge", "when", "error", "queue_lane", "tries", "wait", "ran"]
     list_filter = [StateFilter, QueueFilter, TaskFilter]
     search_fields = ["id", "task"]
     actions = ["retry_selected", "abort_selected", "delete_selected"]

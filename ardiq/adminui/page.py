@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy
 from ardiq.adminui import times
 from ardiq.adminui.doing import DoingAdmin
 from ardiq.adminui.text import frames, plain, pretty
-from ardiq.core.redact import PRIVATE, masked
+from ardiq.core.job import JobStatus
+from ardiq.core.redact import MASK, PRIVATE, masked
 from ardiq.models import STATES, Job
 
 LABELS = dict(STATES)
@@ -33,10 +34,10 @@ class JobPage(DoingAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return []
-        facts = ["full_id", "badge_now", "task_link", "queue_link", "tries_made", "worker_name"]
-        timing = ["enqueued_at", "due_at", "expires_at", "started_at", "ended_at", "wait", "ran"]
+        facts = [("task_link", "badge_now"), ("queue_link", "full_id"), ("tries_made", "worker_name")]
+        timing = (_("Times"), {"fields": ["times"]})
         if not obj.may_read:
-            return [(None, {"fields": [*facts, "not_shown"]}), (_("Times"), {"fields": timing})]
+            return [(None, {"fields": [*facts, "not_shown"]}), timing]
         outcome = [(_("Error"), ["failure"])] if obj.reading.error else []
         if obj.reading.result is not None and obj.reading.result.success:
             outcome = [(_("Result"), ["value"])]
@@ -44,7 +45,7 @@ class JobPage(DoingAdmin):
             (None, {"fields": facts}),
             (_("Call"), {"fields": ["arguments"]}),
             *((title, {"fields": fields}) for title, fields in outcome),
-            (_("Times"), {"fields": timing}),
+            timing,
             (_("Attempts"), {"fields": ["runs"]}),
         ]
 
@@ -88,7 +89,10 @@ class JobPage(DoingAdmin):
 
     @admin.display(description=gettext_lazy("arguments"))
     def arguments(self, job: Job) -> SafeString:
-        rows = [(plain(name, 200), pretty(value)) for name, value in job.reading.arguments]
+        rows = [
+            (plain(name, 200), MASK if value == MASK else pretty(value))
+            for name, value in job.reading.arguments
+        ]
         return self._part("arguments", rows=rows, problem=plain(job.reading.problem), size=job.view.size)
 
     @admin.display(description=gettext_lazy("result"))
@@ -133,31 +137,25 @@ class JobPage(DoingAdmin):
     def _part(self, name: str, **context: Any) -> SafeString:
         return render_to_string(f"admin/ardiq/job/_{name}.html", context)
 
-    @admin.display(description=gettext_lazy("enqueued"))
-    def enqueued_at(self, job: Job) -> str:
-        return self._time(job.view.record.enqueued if job.view.record else None)
-
-    @admin.display(description=gettext_lazy("due"))
-    def due_at(self, job: Job) -> str:
-        record = job.view.record
-        waits = record is not None and record.status == "scheduled"
-        return self._time(record.at if record and waits else job.reading.due)
-
-    @admin.display(description=gettext_lazy("must start before"))
-    def expires_at(self, job: Job) -> str:
-        return self._time(job.reading.expires)
-
-    @admin.display(description=gettext_lazy("started last"))
-    def started_at(self, job: Job) -> str:
-        return self._time(job.reading.last_start)
-
-    @admin.display(description=gettext_lazy("ended"))
-    def ended_at(self, job: Job) -> str:
-        record = job.view.record
-        return self._time(record.at if record and record.status.finished else None)
-
-    def _time(self, ms: int | None) -> str:
-        return f"{times.absolute(ms)} ({times.relative(ms)})" if ms else times.NOTHING
+    @admin.display(description=gettext_lazy("times"))
+    def times(self, job: Job) -> SafeString:
+        """From enqueued to ended, with what lay between."""
+        reading, record = job.reading, job.view.record
+        if record is None:
+            return format_html("{}", times.NOTHING)
+        scheduled, ended = record.status is JobStatus.SCHEDULED, record.status.finished
+        moments = [
+            (_("enqueued"), record.enqueued),
+            (_("to run at"), record.at if scheduled else reading.due),
+            (_("must start before"), reading.expires),
+            (_("first started"), reading.first_start if len(reading.runs) > 1 else None),
+            (_("started"), reading.last_start),
+            (_("ended"), record.at if ended else None),
+        ]
+        spans = [(_("waited"), reading.wait_ms), (_("ran"), reading.ran_ms)]
+        rows = [(label, times.absolute(ms), times.relative(ms)) for label, ms in moments if ms]
+        rows += [(label, times.duration(ms), "") for label, ms in spans if ms is not None]
+        return self._part("times", rows=rows)
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any

@@ -6,10 +6,7 @@ import json
 import pprint
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import ardiq.core
 
 LONGEST = 65_536  # characters of one value or traceback that a page shows
 
@@ -19,8 +16,7 @@ _UNSEEN = re.compile(
 )
 _FRAME = re.compile(r'^[\s|+-]*File "([^"\n]+)", line \d+')
 # The worker that wrote a traceback may run on another machine with another Python.
-_LIBRARY = re.compile(r"^<|[/\\](site-packages|dist-packages|lib[/\\]python3\.\d+)[/\\]")
-_OURSELVES = str(Path(ardiq.core.__file__).parents[1])
+_LIBRARY = re.compile(r"^<|[/\\](site-packages|dist-packages|lib[/\\]python3\.\d+|ardiq[/\\]worker)[/\\]")
 
 
 def plain(value: object, most: int = LONGEST) -> str:
@@ -74,4 +70,4 @@ def frames(traceback: str) -> list[Frame]:
 
 
 def _own(path: str) -> bool:
-    return not _LIBRARY.search(path) and not path.startswith(_OURSELVES)
+    return not _LIBRARY.search(path)

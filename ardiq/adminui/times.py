@@ -8,7 +8,6 @@ from django.conf import settings
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 
 NOTHING = "–"
@@ -35,17 +34,21 @@ def absolute(ms: int | None) -> str:
 
 
 def relative(ms: int | None) -> str:
-    """'12 s ago', 'in 3 hours'."""
+    """'12 s ago', 'in 3 h': short, for a column of a list."""
     value = moment(ms)
     if value is None:
         return NOTHING
     now = timezone.now() if settings.USE_TZ else datetime.now()
     seconds = (now - value).total_seconds()
-    if abs(seconds) < 60:
-        span = _("%(seconds)d s") % {"seconds": round(abs(seconds))}
-    else:
-        span = timesince(value, now, depth=1) if seconds > 0 else timeuntil(value, now, depth=1)
+    span = _span(abs(seconds))
     return (_("%(span)s ago") if seconds >= 0 else _("in %(span)s")) % {"span": span}
+
+
+def _span(seconds: float) -> str:
+    for size, most, text in ((1, 60, _("%(n)d s")), (60, 60, _("%(n)d min")), (3600, 48, _("%(n)d h"))):
+        if round(seconds / size) < most:
+            return text % {"n": round(seconds / size)}
+    return _("%(n)d d") % {"n": round(seconds / 86_400)}
 
 
 def both(ms: int | None) -> str | SafeString:
