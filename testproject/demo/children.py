@@ -44,13 +44,13 @@ class Child:
 
 
 def stop(children: list[Child]) -> list[str]:
-    """Ask all to stop, wait for all, and say of each that had to be killed or ended badly."""
+    """Ask those that run to stop, wait for all, and say of each that had to be killed or ended badly."""
     complaints = []
-    for child in children:
-        if child.running:
-            child.process.send_signal(SIGTERM)
+    running = [child for child in children if child.running]
+    for child in running:
+        child.process.send_signal(SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    for child in children:
+    for child in running:
         try:
             code = child.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

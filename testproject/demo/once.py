@@ -1,7 +1,8 @@
 """``ardiq_demo --once``: one batch from beginning to end, judged."""
 
 import time
-from collections import Counter
+from collections import defaultdict
+from typing import NamedTuple
 
 from django.core.management.base import OutputWrapper
 
@@ -14,6 +15,16 @@ from demo.visitor import Visitor
 
 DEADLINE_SECONDS = 90.0
 LOOK_SECONDS = 0.25
+
+
+class Ending(NamedTuple):
+    kind: str
+    status: JobStatus
+    expected: JobStatus
+
+    @property
+    def good(self) -> bool:
+        return self.status == self.expected
 
 
 def play(stage: Stage, out: OutputWrapper) -> list[str]:
@@ -29,11 +40,14 @@ def play(stage: Stage, out: OutputWrapper) -> list[str]:
     visitor.log_in(LOGIN, stage.password)
     asked.ask_over_http(visitor)
     _follow(ledger, stage, Screen(out), deadline)
-    _look_around(visitor, ledger)
+    fallen = stage.fallen()
+    if not fallen:
+        _look_around(visitor, ledger)
+    outcome = _outcome(ledger, asked)
     out.write("")
-    for line in table(*_verdict(ledger, asked)):
+    for line in table(("task", "jobs", "status", "expected", ""), _rows(outcome)):
         out.write(line)
-    complaints = asked.complaints + visitor.complaints + stage.fallen() + _wrong(ledger, asked)
+    complaints = fallen + asked.complaints + visitor.complaints + _wrong(outcome)
     return complaints or batch.look_at_data()
 
 
@@ -58,24 +72,25 @@ def _look_around(visitor: Visitor, ledger: Ledger) -> None:
             break
 
 
-def _verdict(ledger: Ledger, asked: batch.Batch) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    seen = [*ledger.ended, *ledger.open.items()]
-    rows = Counter((entry.kind, status, asked.expected(entry)) for entry, status in seen)
-    lines = [
-        (kind, number, status, expected, "" if status == expected else "WRONG")
-        for (kind, status, expected), number in sorted(rows.items())
-    ]
-    return ("task", "jobs", "status", "expected", ""), [*lines, ("all", rows.total(), "", "", "")]
+def _outcome(ledger: Ledger, asked: batch.Batch) -> dict[Ending, list[str]]:
+    """The ids of the jobs that ended, or did not end, alike."""
+    found = defaultdict(list)
+    for entry, status in [*ledger.ended, *ledger.open.items()]:
+        found[Ending(entry.kind, status, asked.expected(entry))].append(entry.job_id)
+    return dict(sorted(found.items()))
 
 
-def _wrong(ledger: Ledger, asked: batch.Batch) -> list[str]:
-    wrong = [
-        f"{entry.kind} {entry.job_id} is {status}, expected {asked.expected(entry)}."
-        for entry, status in ledger.ended
-        if status != asked.expected(entry)
+def _rows(outcome: dict[Ending, list[str]]) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = [
+        (ending.kind, len(ids), ending.status, ending.expected, "" if ending.good else "WRONG")
+        for ending, ids in outcome.items()
     ]
-    wrong += [
-        f"{entry.kind} {entry.job_id} is still {status} after {DEADLINE_SECONDS:.0f} s."
-        for entry, status in ledger.open.items()
+    return [*rows, ("all", sum(map(len, outcome.values())), "", "", "")]
+
+
+def _wrong(outcome: dict[Ending, list[str]]) -> list[str]:
+    return [
+        f"{len(ids)} {ending.kind} should be {ending.expected} by now: {ending.status}, such as {ids[0]}."
+        for ending, ids in outcome.items()
+        if not ending.good
     ]
-    return wrong

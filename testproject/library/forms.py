@@ -1,4 +1,5 @@
 from django import forms
+from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import FileExtensionValidator
 
 from library.shelves import KINDS
@@ -14,7 +15,7 @@ class UploadForm(forms.Form):
     )
     title = forms.CharField(max_length=200, required=False, help_text="Left empty, the file gives its name.")
 
-    def clean_file(self):
+    def clean_file(self) -> UploadedFile:
         file = self.cleaned_data["file"]
         if file.size > MAX_UPLOAD_BYTES:
             raise forms.ValidationError(f"{file.name} has {file.size} bytes; the library takes up to 5 MB.")

@@ -31,18 +31,19 @@ async def aremember(job: Job, kind: str, about: Subject | None = None) -> Job:
 
 def process(items: Iterable[Document | Photo]) -> list[Job]:
     """Enqueue all that can be found out about these items, in one round trip for the lot."""
-    wanted = []
-    for item in items:
-        if isinstance(item, Document):
-            wanted += [(text_statistics, item.pk, item), (checksum, item, item)]
-        else:
-            wanted += [(thumbnail, item.pk, item), (palette, item.pk, item), (checksum, item, item)]
-    jobs = enqueue_many_sync(task.prepare(argument) for task, argument, _ in wanted)
+    wanted = [(call, item) for item in items for call in _calls_for(item)]
+    jobs = enqueue_many_sync(call for call, _ in wanted)
     AskedJob.objects.bulk_create(
-        (_row(job, task.name, item) for job, (task, _, item) in zip(jobs, wanted, strict=True)),
+        (_row(job, call.name, item) for job, (call, item) in zip(jobs, wanted, strict=True)),
         ignore_conflicts=True,
     )
     return jobs
+
+
+def _calls_for(item: Document | Photo) -> list:
+    if isinstance(item, Document):
+        return [text_statistics.prepare(item.pk), checksum.prepare(item)]
+    return [thumbnail.prepare(item.pk), palette.prepare(item.pk), checksum.prepare(item)]
 
 
 def pending(status: JobStatus) -> bool:
