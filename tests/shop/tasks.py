@@ -97,8 +97,3 @@ def rows_sync() -> int:
     from django.contrib.contenttypes.models import ContentType
 
     return ContentType.objects.count()
-
-
-@app.task(name="version")
-def version() -> int:
-    return 1
