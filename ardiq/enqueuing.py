@@ -53,6 +53,14 @@ class Prepared:
     def __init__(self, target: Enqueuable[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.target, self.args, self.kwargs = target, args, kwargs
 
+    def __repr__(self) -> str:
+        return f"<call of {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The name of the task."""
+        return self.target.name
+
     def build(self, broker: Broker) -> NewJob:
         """Encode. Raises EncodeError, TooLarge or ValueError before anything is sent."""
         target = self.target
