@@ -14,9 +14,9 @@ from ardiq.core import rules
 from ardiq.core.events import Event
 from ardiq.core.options import Options
 from ardiq.core.rules import RULES
-from ardiq.enqueuing import CallOptions
 from ardiq.management.commands.ardiq_worker import Command
 from ardiq.models import Job, Queue, Worker
+from ardiq.overrides import CallOptions
 from ardiq.store import keys
 from ardiq.worker import log
 from tests.docs.pages import code, rows
