@@ -66,6 +66,7 @@ def checked(
     for name in ("delay_ms", "schedule_ms", "expire_ms", "unique_ttl_ms"):
         if given.get(name) is not None:
             _check_ms(name, given[name])
+    _check_switches(given)
     merged = dataclasses.replace(base, **given)
     if merged.delay_ms and merged.schedule_ms:
         raise ValueError(
@@ -77,6 +78,15 @@ def checked(
     if merged.unique_until not in (None, "start", "done"):
         raise ValueError(f"unique_until={merged.unique_until!r}: give 'start' or 'done'.")
     return merged
+
+
+def _check_switches(given: dict[str, Any]) -> None:
+    for name, way_out in (("replace", ""), ("on_commit", ""), ("unique", " or a key function")):
+        value = given.get(name)
+        if not (value is None or isinstance(value, bool) or (way_out and callable(value))):
+            raise TypeError(f"{name}={value!r}: give True or False{way_out}.")
+    if not isinstance(given.get("using", ""), (str, type(None))):
+        raise TypeError(f"using={given['using']!r}: give the alias of a database, as in DATABASES.")
 
 
 def _whole_ms(value: timedelta) -> int:

@@ -55,6 +55,9 @@ class Definition:
                 raise TypeError(f"{option}={given[option]!r}: give an exception class or a tuple of them.")
             given[option] = kinds
         _check_numbers(given)
+        unique = given.get("unique", False)
+        if not (isinstance(unique, bool) or callable(unique)):
+            raise TypeError(f"unique={unique!r}: give True or False or a key function.")
         if given["unique_until"] not in ("start", "done"):
             raise ValueError(f"unique_until={given['unique_until']!r}: give 'start' or 'done'.")
         if given["executor"] != "thread":
