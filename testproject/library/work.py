@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ardiq import Job, JobStatus, enqueue_many_sync, queue
 from library.models import AskedJob, Document, Photo, Report
@@ -31,19 +32,20 @@ async def aremember(job: Job, kind: str, about: Subject | None = None) -> Job:
 
 def process(items: Iterable[Document | Photo]) -> list[Job]:
     """Enqueue all that can be found out about these items, in one round trip for the lot."""
-    wanted = [(call, item) for item in items for call in _calls_for(item)]
-    jobs = enqueue_many_sync(call for call, _ in wanted)
+    wanted = [(task, argument, item) for item in items for task, argument in _questions_about(item)]
+    jobs = enqueue_many_sync(task.prepare(argument) for task, argument, _ in wanted)
     AskedJob.objects.bulk_create(
-        (_row(job, call.name, item) for job, (call, item) in zip(jobs, wanted, strict=True)),
+        (_row(job, task.name, item) for job, (task, _, item) in zip(jobs, wanted, strict=True)),
         ignore_conflicts=True,
     )
     return jobs
 
 
-def _calls_for(item: Document | Photo) -> list:
+def _questions_about(item: Document | Photo) -> list[tuple[Any, Any]]:
+    """Each task that this item needs, with its argument: most take the id, one takes the row itself."""
     if isinstance(item, Document):
-        return [text_statistics.prepare(item.pk), checksum.prepare(item)]
-    return [thumbnail.prepare(item.pk), palette.prepare(item.pk), checksum.prepare(item)]
+        return [(text_statistics, item.pk), (checksum, item)]
+    return [(thumbnail, item.pk), (palette, item.pk), (checksum, item)]
 
 
 def pending(status: JobStatus) -> bool:
