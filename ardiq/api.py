@@ -16,7 +16,7 @@ from ardiq.core.options import Options
 from ardiq.core.outcome import TaskResult
 from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.core.retry import Backoff
-from ardiq.enqueuing import Prepared, Ref, Task, handle
+from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task, handle
 from ardiq.owners import ErrorHook, Lifespan
 from ardiq.results import Job, JobInfo
 from ardiq.store import verbs
@@ -92,11 +92,11 @@ class Ardiq:
     # -- defining ---------------------------------------------------------------------------------
 
     @overload
-    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
     @overload
     def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(self, /, **options: Any) -> Decorator: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
         retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, result_ttl_ms."""
@@ -104,8 +104,9 @@ class Ardiq:
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             definition = self._define(function, **options)
             self.registry.add(definition)
-            task = self.tasks[definition.name] = Task(self, definition)
-            return task
+            made: Task[..., Any] = (AsyncTask if definition.is_async else Task)(self, definition)
+            self.tasks[definition.name] = made
+            return made
 
         return register if fn is None else register(fn)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import blake2b
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from ardiq import transactions
 from ardiq.connection import Answer, Broker, new_id
@@ -258,6 +258,23 @@ class Task(Enqueuable[P, R]):
 
     def __repr__(self) -> str:
         return f"<Task {self.name} in {self.queue}>"
+
+
+class AsyncTask(Task[P, R]):
+    """The task of an ``async def``: calling it gives a coroutine, to be awaited here and now."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...  # type: ignore[override]
+
+
+class Decorator(Protocol):
+    """What ``task`` returns when it is called with options."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
 
 
 def handle(broker: Broker, job: NewJob, answer: Answer) -> Job[Any]:

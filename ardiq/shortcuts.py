@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from ardiq import conf
 from ardiq.api import Ardiq
-from ardiq.enqueuing import Prepared, Ref, Task
+from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task
 from ardiq.results import Job
 
 P = ParamSpec("P")
@@ -30,11 +30,11 @@ def queue(alias: str = "default") -> Ardiq:
 
 
 @overload
-def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
-def task(*, queue: str = "default", **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(*, queue: str = "default", **options: Any) -> Decorator: ...
 def task(fn: Callable[..., Any] | None = None, /, *, queue: str = "default", **options: Any) -> Any:
     """Register a function as a task of a queue in settings; options as of ``Ardiq.task``."""
     owner = _owner(queue)
