@@ -25,6 +25,7 @@ Say = Callable[[str], None]
 class Watcher(autoreload.StatReloader):
     """Django's watcher of files, which tells of a change instead of ending the process."""
 
+    SLEEP_TIME = 0  # the wait for the child sets the pace
     changed: object = None
 
     def notify_file_changed(self, path: str | os.PathLike[str]) -> None:
@@ -45,6 +46,8 @@ class Parent:
             signal.signal(number, self._pass_on)
         watcher = Watcher()
         ticks = watcher.tick()
+        # What files look like before the worker reads them: a change while it starts must not go unseen.
+        next(ticks)
         while True:
             watcher.changed = None
             self._child = self._start()
