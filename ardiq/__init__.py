@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ardiq.core.job import JobStatus
     from ardiq.core.outcome import TaskResult
     from ardiq.results import Job, JobInfo
-    from ardiq.shortcuts import enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
+    from ardiq.shortcuts import cron, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
 
 _HOMES = {
     "ardiq.api": ("Ardiq",),
@@ -29,7 +29,7 @@ _HOMES = {
     "ardiq.core.outcome": ("TaskResult",),
     "ardiq.results": ("Job", "JobInfo"),
     "ardiq.shortcuts": (
-        "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
+        "cron", "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
     ),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

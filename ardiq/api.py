@@ -6,28 +6,26 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from ardiq import conf, owners, transactions
 from ardiq.connection import Broker, broker
-from ardiq.core.job import JobStatus
 from ardiq.core.names import check_name
 from ardiq.core.options import Options
-from ardiq.core.outcome import TaskResult
 from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.core.retry import Backoff
 from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task, handle
 from ardiq.owners import ErrorHook, Lifespan
-from ardiq.results import Job, JobInfo
-from ardiq.store import verbs
+from ardiq.results import Job
 from ardiq.store.verbs import NewJob
+from ardiq.window import Window
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
 
-class Ardiq:
+class Ardiq(Window):
     """One queue: its options, its tasks, and the ways to enqueue and to look.
 
     Inside a Django project the options of the same queue in ``settings.ARDIQ`` hold where none are
@@ -240,49 +238,6 @@ class Ardiq:
                 )
             jobs.append(call.build(own))
         return jobs
-
-    # -- looking ----------------------------------------------------------------------------------
-
-    def job(self, id: str) -> Job[Any]:
-        """The handle of a job by its id; asks nothing of Redis."""
-        return Job(id, self.broker)
-
-    async def result(self, id: str, timeout: float | None = None) -> TaskResult | None:
-        return await self.job(id).result(timeout)
-
-    async def status(self, id: str) -> JobStatus:
-        return await self.job(id).status()
-
-    async def info(self, id: str) -> JobInfo | None:
-        return await self.job(id).info()
-
-    async def abort(self, id: str) -> bool:
-        return await self.job(id).abort()
-
-    def result_sync(self, id: str, timeout: float | None = None) -> TaskResult | None:
-        return self.job(id).result_sync(timeout)
-
-    def status_sync(self, id: str) -> JobStatus:
-        return self.job(id).status_sync()
-
-    def info_sync(self, id: str) -> JobInfo | None:
-        return self.job(id).info_sync()
-
-    def abort_sync(self, id: str) -> bool:
-        return self.job(id).abort_sync()
-
-    async def queue_size(self, priority: str | None = None) -> int:
-        """Jobs that are ready and wait for a worker, in one lane or in all."""
-        lengths = await self.broker.here().store.run_many(self._lengths(priority))
-        return sum(cast("list[int]", lengths))
-
-    def queue_size_sync(self, priority: str | None = None) -> int:
-        """``queue_size`` for sync code."""
-        return sum(self.broker.store.run_many(self._lengths(priority)))
-
-    def _lengths(self, priority: str | None) -> list[Any]:
-        lanes = self.options.priorities if priority is None else (self.check_lane(priority),)
-        return [verbs.length(self.broker.keys, lane) for lane in lanes]
 
 
 def _submit_all(own: Broker, jobs: list[NewJob]) -> None:

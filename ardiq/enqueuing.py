@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from asgiref.sync import markcoroutinefunction
+
 from ardiq import transactions
 from ardiq.connection import Answer, Broker, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
@@ -238,6 +240,9 @@ class Task(Enqueuable[P, R]):
         self.__name__ = getattr(definition.fn, "__name__", definition.name)
         self.__module__ = getattr(definition.fn, "__module__", __name__)
         self.__wrapped__ = definition.fn
+        if definition.is_async:
+            # So that async_to_sync and friends know what calling it returns.
+            markcoroutinefunction(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = self.fn(*args, **kwargs)

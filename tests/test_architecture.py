@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "running": 4,
     "enqueuing": 4,
     "overrides": 4,
+    "window": 4,
     "results": 4,
     "transactions": 4,
     "backend": 4,
@@ -65,6 +66,7 @@ ONE_ROOM: dict[str, str] = {
     "running": "api",
     "shortcuts": "api",
     "transactions": "api",
+    "window": "api",
 }
 
 DJANGO = {"django", "asgiref"}

@@ -43,6 +43,11 @@ class JobStatus(StrEnum):
     def finished(self) -> bool:
         return self in ENDED
 
+    @property
+    def pending(self) -> bool:
+        """Whether it can still run: neither finished nor unknown."""
+        return self in LIVE
+
 
 LETTERS = {
     "D": JobStatus.SCHEDULED,

@@ -1,0 +1,121 @@
+"""Looking into a queue: jobs by their ids, how many wait, and the dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from ardiq.connection import Broker
+from ardiq.core.job import JobStatus
+from ardiq.core.options import Options
+from ardiq.core.outcome import TaskResult
+from ardiq.results import Job, JobInfo, job_info
+from ardiq.store import inspector, verbs
+from ardiq.store.inspector import JobView, Stretch
+from ardiq.store.scripts import Call
+
+MOST = 500  # jobs that one question may be about
+
+
+class Window:
+    """What an ``Ardiq`` knows of the jobs of its queue. Each method has a twin for sync code."""
+
+    @property
+    def options(self) -> Options:
+        raise NotImplementedError
+
+    @property
+    def broker(self) -> Broker:
+        raise NotImplementedError
+
+    def check_lane(self, lane: str) -> str:
+        raise NotImplementedError
+
+    # -- one job ----------------------------------------------------------------------------------
+
+    def job(self, id: str) -> Job[Any]:
+        """The handle of a job by its id; asks nothing of Redis."""
+        return Job(id, self.broker)
+
+    async def result(self, id: str, timeout: float | None = None) -> TaskResult | None:
+        return await self.job(id).result(timeout)
+
+    async def status(self, id: str) -> JobStatus:
+        return await self.job(id).status()
+
+    async def info(self, id: str) -> JobInfo | None:
+        return await self.job(id).info()
+
+    async def abort(self, id: str) -> bool:
+        return await self.job(id).abort()
+
+    def result_sync(self, id: str, timeout: float | None = None) -> TaskResult | None:
+        return self.job(id).result_sync(timeout)
+
+    def status_sync(self, id: str) -> JobStatus:
+        return self.job(id).status_sync()
+
+    def info_sync(self, id: str) -> JobInfo | None:
+        return self.job(id).info_sync()
+
+    def abort_sync(self, id: str) -> bool:
+        return self.job(id).abort_sync()
+
+    # -- many jobs --------------------------------------------------------------------------------
+
+    async def statuses(self, ids: Iterable[str]) -> dict[str, JobStatus]:
+        """Where many jobs stand, in one round trip; at most 500 ids."""
+        ids = _few(ids)
+        return _statuses(ids, await self.broker.here().store.run(inspector.rows(self.broker.keys, ids)))
+
+    def statuses_sync(self, ids: Iterable[str]) -> dict[str, JobStatus]:
+        """``statuses`` for sync code."""
+        ids = _few(ids)
+        return _statuses(ids, self.broker.store.run(inspector.rows(self.broker.keys, ids)))
+
+    async def queue_size(self, priority: str | None = None) -> int:
+        """Jobs that are ready and wait for a worker, in one lane or in all."""
+        lengths = await self.broker.here().store.run_many(self._lengths(priority))
+        return sum(cast("list[int]", lengths))
+
+    def queue_size_sync(self, priority: str | None = None) -> int:
+        """``queue_size`` for sync code."""
+        return sum(self.broker.store.run_many(self._lengths(priority)))
+
+    def _lengths(self, priority: str | None) -> list[Any]:
+        lanes = self.options.priorities if priority is None else (self.check_lane(priority),)
+        return [verbs.length(self.broker.keys, lane) for lane in lanes]
+
+    async def dead_letters(self, limit: int = 50, offset: int = 0) -> list[JobInfo]:
+        """Jobs that failed for good, the latest first; ``job(id).replay()`` runs one again."""
+        store = self.broker.here().store
+        found: Stretch = await store.run(self._failed(limit, offset))
+        return self._infos(await store.run(self._whole(found)))
+
+    def dead_letters_sync(self, limit: int = 50, offset: int = 0) -> list[JobInfo]:
+        """``dead_letters`` for sync code."""
+        found: Stretch = self.broker.store.run(self._failed(limit, offset))
+        return self._infos(self.broker.store.run(self._whole(found)))
+
+    def _failed(self, limit: int, offset: int) -> Call:
+        where = inspector.places([JobStatus.FAILED], ())
+        return inspector.stretch(self.broker.keys, where, offset, min(limit, MOST))
+
+    def _whole(self, found: Stretch) -> Call:
+        # MGET wants one key at least; an id that cannot exist answers for none.
+        return inspector.jobs(self.broker.keys, [spot.id for spot in found.spots] or ["{}"])
+
+    def _infos(self, views: list[JobView | None]) -> list[JobInfo]:
+        return [job_info(self.broker, view.record) for view in views if view and view.record]
+
+
+def _few(ids: Iterable[str]) -> Sequence[str]:
+    ids = list(ids)
+    if len(ids) > MOST:
+        raise ValueError(f"{len(ids):,} ids were given; ask about at most {MOST} at once.")
+    return ids
+
+
+def _statuses(ids: Sequence[str], views: list[JobView | None]) -> dict[str, JobStatus]:
+    found = (view.status if view is not None else None for view in views)
+    return {id: status or JobStatus.NOT_FOUND for id, status in zip(ids, found, strict=True)}
