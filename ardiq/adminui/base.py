@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,10 +27,14 @@ RETRY_AFTER = 5  # seconds
 
 
 def shielded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A view that answers 503 in the frame of the admin when Redis cannot be reached or cannot serve."""
+    """A view for those who may see these objects, that answers 503 in the frame of the admin when Redis
+    cannot be reached or cannot serve."""
 
     @wraps(view)
     def shielded_view(self: RedisAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # Before anything is read: others must not learn whether an object exists, or where Redis is.
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         try:
             return view(self, request, *args, **kwargs)
         except BrokerError as error:

@@ -145,13 +145,13 @@ class DoingAdmin(RedisAdmin):
     @shielded
     def do_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Do what was confirmed to the jobs that were confirmed, as far as it still fits them."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
         action = ACTIONS.get(name)
+        if not self.has_view_permission(request) or (action and not self.may(request, action)):
+            raise PermissionDenied
         if action is None:
             raise Http404
-        if not self.may(request, action):
-            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
         pairs = _pairs(request.POST.get("jobs", ""))
         jobs = self._jobs(request, pairs)
         done, skipped = perform(action, jobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 from typing import cast
 
 from django.core.paginator import Paginator
@@ -29,13 +30,16 @@ class ShallowPaginator(Paginator):
         return len(source.statuses(plan)) > 1 or len(source.queues(plan)) > 1
 
     @cached_property
+    def all_pages(self) -> int:
+        return max(1, ceil(self.count / self.per_page))
+
+    @cached_property
     def num_pages(self) -> int:
-        pages = super().num_pages
-        return min(pages, DEEPEST) if self.merged else pages
+        return min(self.all_pages, DEEPEST) if self.merged else self.all_pages
 
     @property
     def hidden(self) -> bool:
-        return bool(super().num_pages > self.num_pages)
+        return self.all_pages > self.num_pages
 
 
 class JobChangeList(EagerChangeList):

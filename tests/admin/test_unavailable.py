@@ -1,0 +1,74 @@
+"""Without Redis every page of the queue is a 503 in the frame of the admin, and nothing else is affected."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from tests.admin.conftest import LIST
+
+PASSWORD = "sesame"
+
+
+@pytest.fixture
+def down(settings: Settings, boss: Client) -> Client:
+    """Nobody listens on port 1."""
+    settings.ARDIQ = {"lost": {"REDIS_URL": f"redis://operator7:{PASSWORD}@127.0.0.1:1/0"}}
+    return boss
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        LIST,
+        f"{LIST}?state=failed",
+        f"{LIST}?q=x",
+        f"{LIST}x/change/",
+        f"{LIST}x/history/",
+        f"{LIST}x/abort/",
+        f"{LIST}x/retry/",
+        f"{LIST}x/delete/",
+        "/admin/ardiq/queue/",
+        "/admin/ardiq/queue/lost/change/",
+        "/admin/ardiq/worker/",
+    ],
+)
+def test_a_page_that_says_what_happened(down: Client, address: str) -> None:
+    """A4, C13: soon, with the place but no password, and a way to try again."""
+    start = time.monotonic()
+    response = down.get(address)
+    text = response.content.decode()
+    assert response.status_code == 503 and time.monotonic() - start < 3
+    assert "127.0.0.1:1" in text and "refused" in text and "safe in Redis" in text
+    assert PASSWORD not in text and "operator7" not in text
+    assert f'href="{address}"' in text and "Try again" in text
+    assert "Django administration" in text and response.headers["Retry-After"]
+
+
+def test_actions(down: Client) -> None:
+    """A POST is answered likewise, and its way back is the list."""
+    for response in (
+        down.post(LIST, {"action": "abort_selected", "_selected_action": "x"}),
+        down.post(f"{LIST}_do/abort/", {"jobs": json.dumps([["lost", "x"]])}),
+    ):
+        assert response.status_code == 503
+        assert f'href="{LIST}"' in response.content.decode()
+
+
+def test_the_rest_of_the_admin(down: Client) -> None:
+    """Its index and other apps never ask Redis."""
+    assert down.get("/admin/").status_code == 200
+    assert down.get("/admin/ardiq/").status_code == 200
+    assert down.get("/admin/auth/user/").status_code == 200
+
+
+def test_permissions_come_first(settings: Settings, sign_in: object) -> None:
+    """Whoever may not see jobs does not learn where Redis is, either."""
+    settings.ARDIQ = {"lost": {"REDIS_URL": "redis://127.0.0.1:1/0"}}
+    clerk: Client = sign_in()  # type: ignore[operator]
+    assert clerk.get(LIST).status_code == 403
+    assert clerk.get(f"{LIST}x/abort/").status_code == 403
