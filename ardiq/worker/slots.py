@@ -123,6 +123,9 @@ class Slots:
         return True
 
     def _in_thread(self, held: Held) -> Outcome:
+        if not held.lease.believed:
+            # It has waited for this thread since before the lease ran out; somebody else may run it (R4).
+            return Outcome(Ending.HANDED_BACK)
         call = self._runner.admit(held)
         if isinstance(call, Outcome):
             return call
