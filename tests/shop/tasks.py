@@ -97,3 +97,11 @@ def rows_sync() -> int:
     from django.contrib.contenttypes.models import ContentType
 
     return ContentType.objects.count()
+
+
+@app.task(name="clog", max_retries=0)
+async def clog(seconds: float) -> str:
+    """Blocks the loop: what no async task should do."""
+    started()
+    time.sleep(seconds)
+    return "done"
