@@ -159,7 +159,7 @@ class Enqueuable(Generic[P, R]):
         self.start = (broker, lane, tail_start(lane, self.name))
         return self.start
 
-    def prepare(self, *args: P.args, **kwargs: P.kwargs) -> Prepared:
+    def prepare(self, /, *args: P.args, **kwargs: P.kwargs) -> Prepared:
         """Check a call without sending it, for ``enqueue_many``. Raises TypeError for a wrong call."""
         counts = self._plain_args
         # Binding takes longer than all the rest of an enqueue, so the common call is only counted.
@@ -168,7 +168,7 @@ class Enqueuable(Generic[P, R]):
             self.definition.bind(args, kwargs)
         return Prepared(self, args, kwargs)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Job[R]]:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Job[R]]:
         """Enqueue from async code: ``job = await task.enqueue(...)``.
 
         Raises at once when no event loop runs here, TypeError for a wrong call or an argument that
@@ -188,7 +188,7 @@ class Enqueuable(Generic[P, R]):
     async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
         return handle(broker, job, await broker.here().submit(job))
 
-    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """``enqueue`` for sync code: a sync client, no event loop. Inside ``transaction.atomic()`` the job
         leaves at commit, and not at all after a rollback."""
         prepared = self.prepare(*args, **kwargs)
@@ -244,7 +244,7 @@ class Task(Enqueuable[P, R]):
             # So that async_to_sync and friends know what calling it returns.
             markcoroutinefunction(self)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = self.fn(*args, **kwargs)
         return result
 
@@ -270,7 +270,7 @@ class AsyncTask(Task[P, R]):
 
     if TYPE_CHECKING:
 
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...  # type: ignore[override]
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...  # type: ignore[override]
 
 
 class Decorator(Protocol):
