@@ -19,6 +19,7 @@ MESSAGE_MOST = 2_048  # characters of an exception's message that are kept
 TRACEBACK_MOST = 16_384  # characters of a traceback that are kept: its end, where the error is
 HISTORY_MOST = 20  # attempts that are kept: the latest
 
+OUTCOME_ROOT = ("result", "started", "worker", "error")  # how paths of what cannot be encoded begin
 OUTCOME, HISTORY, CALL = "outcome", "history", "call"
 
 
@@ -120,7 +121,7 @@ def pack_outcome(
     body: list[Any] = [value, started, worker]
     if error is not None:
         body.append([error.type, error.message, error.traceback])
-    return codec.encode(OUTCOME, id.encode(), body)
+    return codec.encode(OUTCOME, id.encode(), body, OUTCOME_ROOT[: len(body)])
 
 
 def read_result(codec: Codec, record: JobRecord) -> TaskResult:
