@@ -101,6 +101,9 @@ class Ardiq(Window):
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             definition = self._define(function, **options)
+            for owner in owners.of(self.queue_name):
+                # A worker of this queue looks in all of them, and would run whichever it found first.
+                owner.registry.check_free(definition, again=owner is not self)
             self.registry.add(definition)
             made: Task[..., Any] = (AsyncTask if definition.is_async else Task)(self, definition)
             self.tasks[definition.name] = made

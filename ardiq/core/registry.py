@@ -68,7 +68,8 @@ class Definition:
 
     @cached_property
     def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.fn)
+        call = getattr(self.fn, "__call__", None)  # noqa: B004 - an object may have an async one
+        return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(call)
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -149,13 +150,18 @@ class Registry:
 
     def add(self, definition: Definition) -> None:
         """Register. Raises ValueError, and keeps the first, when the name has another owner."""
+        self.check_free(definition)
+        self._definitions[definition.name] = definition
+
+    def check_free(self, definition: Definition, again: bool = False) -> None:
+        """Raise ValueError when the name has an owner. ``again``: the same function once more will do, as
+        when its module is reloaded."""
         owner = self._definitions.get(definition.name)
-        if owner is not None:
+        if owner is not None and not (again and owner.source == definition.source):
             raise ValueError(
                 f"A task named {definition.name!r} is already registered by {owner.source}; "
                 f"give {definition.source} another name with name=..."
             )
-        self._definitions[definition.name] = definition
 
     def get(self, name: str) -> Definition | None:
         return self._definitions.get(name)
