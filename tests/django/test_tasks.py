@@ -78,6 +78,16 @@ def test_a_name_has_one_owner(app: Ardiq, work: Work) -> None:
     assert job.result_sync().value == 5  # type: ignore[union-attr]
 
 
+def test_a_name_has_one_owner_in_all_of_its_queue(app: Ardiq, redis_url: str) -> None:
+    """B3: another Ardiq of the same queue may not give the name to another function; a reload may."""
+    app.task(name="once")(plain)
+    again = Ardiq(app.queue_name, redis_url=redis_url)
+    with pytest.raises(ValueError, match=r"'once' is already registered by .*test_tasks\.py:\d+"):
+        again.task(name="once")(waiting)
+    assert again.tasks == {}
+    assert again.task(name="once")(plain).name == "once"
+
+
 def test_queues_have_names_of_their_own(redis_url: str) -> None:
     """B3: the same name in another queue is another task."""
     one, two = Ardiq("one-queue", redis_url=redis_url), Ardiq("two-queue", redis_url=redis_url)
@@ -126,11 +136,28 @@ def test_a_task_with_open_arguments(app: Ardiq, work: Work) -> None:
     def gather(first: int, /, *rest: int, key: str = "k", **more: int) -> list[Any]:
         return [first, rest, key, more]
 
-    job = gather.enqueue_sync(1, 2, 3, key="x", first=4)
+    job = gather.enqueue_sync(1, 2, 3, key="x", first=4, self=5, name=6)
     work(app)
-    assert job.result_sync().value == [1, (2, 3), "x", {"first": 4}]  # type: ignore[union-attr]
+    more = {"first": 4, "self": 5, "name": 6}
+    assert job.result_sync().value == [1, (2, 3), "x", more]  # type: ignore[union-attr]
     with pytest.raises(TypeError, match="missing a required"):
         gather.enqueue_sync()
+
+
+def test_what_else_can_be_called(app: Ardiq, work: Work) -> None:
+    """B1, B4: methods and objects that can be called are tasks, too, async or sync as they are."""
+
+    class Clerk:
+        async def __call__(self, text: str) -> str:
+            return text
+
+        def method(self, text: str) -> str:
+            return text
+
+    tasks = [app.task(name="clerk")(Clerk()), app.task(name="method")(Clerk().method)]
+    jobs = [task.enqueue_sync("x") for task in tasks]
+    work(app)
+    assert [job.result_sync().value for job in jobs] == ["x", "x"]  # type: ignore[union-attr]
 
 
 def test_unknown_options_are_refused(redis_url: str) -> None:
