@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+import redis
 
 from ardiq import Ardiq, Job, JobStatus, Retry, TaskError, TaskResult, current_job
 from ardiq.enqueuing import Task
@@ -55,6 +56,23 @@ def test_waiting_for_the_result(app: Ardiq, add: Task[..., int], work: Work, col
     thread.join()
     assert result is not None and result.value == 5
     assert 0.1 < waited < 0.9, "pushed: the first look after the start comes after a second"
+
+
+@pytest.mark.parametrize("colour", ["async", "sync"])
+def test_a_lost_push(app: Ardiq, add: Task[..., int], work: Work, redis_url: str, colour: str) -> None:
+    """E1: when the connection that listens dies, the result is found by looking."""
+    job = add.enqueue_sync(2, 3)
+
+    def cut_and_work() -> None:
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") >= 1
+        work(app)
+
+    thread = threading.Timer(0.2, cut_and_work)
+    thread.start()
+    result = asyncio.run(job.result(timeout=10)) if colour == "async" else job.result_sync(timeout=10)
+    thread.join()
+    assert result is not None and result.value == 5
 
 
 def test_a_result_that_is_there_already(app: Ardiq, add: Task[..., int], work: Work) -> None:
