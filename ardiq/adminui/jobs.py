@@ -68,10 +68,10 @@ class JobAdmin(JobPage):
     def _get_obj_does_not_exist_redirect(
         self, request: HttpRequest, opts: Any, object_id: str
     ) -> HttpResponse:
-        days = max(conf.options(alias).result_ttl_ms for alias in conf.aliases()) / 86_400_000
-        if days > 0:
-            text = _("Jobs that have succeeded are kept for %(days)s days.") % {"days": f"{days:g}"}
-            self.message_user(request, text, messages.INFO)
+        ttls = [conf.options(alias).result_ttl_ms for alias in conf.aliases()]
+        if min(ttls) >= 0:
+            text = _("Jobs that have succeeded are kept for %(span)s, unless their task says otherwise.")
+            self.message_user(request, text % {"span": times.span(max(ttls) / 1000)}, messages.INFO)
         gone: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
         return gone
 

@@ -39,6 +39,7 @@ class JobSource:
     def __init__(self, make: Callable[[str, JobView], Any]) -> None:
         self._make = make
         self._counts: dict[str, Counts] = {}
+        self._fetched: dict[tuple[str, ...], list[Any]] = {}
         self._found: dict[Any, list[tuple[str, Spot]]] = {}
         self.searched: tuple[int, int] | None = None
         """(jobs looked at, jobs there are) of the last search that could not look at all of them."""
@@ -94,9 +95,22 @@ class JobSource:
 
     def _by_id(self, plan: Plan) -> list[Any]:
         ids = sorted(plan.wanted["id"])
+        key = (*self.queues(plan), *ids)
+        found = self._fetched.get(key)
+        if found is None:
+            found = self._fetched[key] = self._fetch(self.queues(plan), ids)
         statuses, tasks = plan.wanted.get("state"), plan.wanted.get("task")
+        jobs = [
+            job
+            for job in found
+            if (statuses is None or job.state in statuses) and (tasks is None or job.task in tasks)
+        ]
+        far = self._far(plan)
+        return sorted(jobs, key=lambda job: (job.nearness, job.id), reverse=not far)
+
+    def _fetch(self, queues: list[str], ids: list[str]) -> list[Any]:
         found: dict[str, Any] = {}
-        for alias in self.queues(plan):
+        for alias in queues:
             for view in self._views(alias, ids):
                 if view is None:
                     continue
@@ -104,13 +118,7 @@ class JobSource:
                     found[view.id].also_in.append(alias)
                 else:
                     found[view.id] = self._make(alias, view)
-        jobs = [
-            job
-            for job in found.values()
-            if (statuses is None or job.state in statuses) and (tasks is None or job.task in tasks)
-        ]
-        far = self._far(plan)
-        return sorted(jobs, key=lambda job: (job.nearness, job.id), reverse=not far)
+        return list(found.values())
 
     def _views(self, alias: str, ids: list[str]) -> list[JobView | None]:
         own = broker_of(alias)
@@ -184,7 +192,10 @@ class JobSource:
         for alias in queues:
             own = broker_of(alias)
             where = inspector.places(chosen, own.options.priorities)
-            calls = [inspector.names(own.keys, where, at) for at in range(0, TALLIED, STRETCH)]
+            calls = [
+                inspector.names(own.keys, where, at, min(STRETCH, TALLIED - at))
+                for at in range(0, TALLIED, STRETCH)
+            ]
             for part in own.store.run_many(calls):
                 for name, number in part.items():
                     out[name] = out.get(name, 0) + number

@@ -40,11 +40,12 @@ def relative(ms: int | None) -> str:
         return NOTHING
     now = timezone.now() if settings.USE_TZ else datetime.now()
     seconds = (now - value).total_seconds()
-    span = _span(abs(seconds))
-    return (_("%(span)s ago") if seconds >= 0 else _("in %(span)s")) % {"span": span}
+    about = span(abs(seconds))
+    return (_("%(span)s ago") if seconds >= 0 else _("in %(span)s")) % {"span": about}
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """'12 s', '5 min', '24 h', '7 d': rounded to one unit."""
     for size, most, text in ((1, 60, _("%(n)d s")), (60, 60, _("%(n)d min")), (3600, 48, _("%(n)d h"))):
         if round(seconds / size) < most:
             return text % {"n": round(seconds / size)}

@@ -94,7 +94,7 @@ def test_bad_queries_are_answered_as_in_any_admin(boss: Client, mixed: dict[str,
     assert boss.get(LIST + "?all=").status_code == 200
     response = boss.get(f"{LIST}nope/change/", follow=True)
     assert response.redirect_chain and "doesn’t exist" in response.content.decode()
-    assert "kept for 1 days" in response.content.decode()
+    assert "kept for 24 h" in response.content.decode()
 
 
 def test_search(boss: Client, mixed: dict[str, str]) -> None:

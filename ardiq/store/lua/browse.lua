@@ -126,22 +126,33 @@ while left > 0 and #places > 0 do
 end
 
 local BUFFER = math.min(most, 64)
-for _, place in ipairs(places) do
+
+local function fill(place)
   place.buffer, place.i = place.read(place.pos, place.pos + BUFFER - 1), 1
+  place.key = place.buffer[2]
+end
+
+for _, place in ipairs(places) do
+  fill(place)
 end
 
 local function nearest()
   local best
-  for _, place in ipairs(places) do
-    if place.i > #place.buffer and place.pos < place.n then
-      place.buffer, place.i = place.read(place.pos, place.pos + BUFFER - 1), 1
-    end
-    local key = place.buffer[place.i + 1]
-    if key and (not best or key > best.buffer[best.i + 1]) then
+  for n = 1, #places do
+    local place = places[n]
+    if place.key and (not best or place.key > best.key) then
       best = place
     end
   end
   return best
+end
+
+local function advance(place)
+  place.i, place.pos = place.i + 2, place.pos + 1
+  place.key = place.buffer[place.i + 1]
+  if not place.key and place.pos < place.n then
+    fill(place)
+  end
 end
 
 local out, names, order, looked = { 0 }, {}, {}, 0
@@ -151,8 +162,9 @@ while looked < most do
   if not place then
     break
   end
-  local id, key = place.buffer[place.i], place.buffer[place.i + 1]
-  place.i, place.pos, looked = place.i + 2, place.pos + 1, looked + 1
+  local id, key = place.buffer[place.i], place.key
+  advance(place)
+  looked = looked + 1
   local keep, name = true, nil
   if reads then
     local record = redis.call('GETRANGE', prefix .. 'job:' .. id, 0, NAME_WITHIN)
