@@ -214,6 +214,12 @@ class Ardiq(Window):
         """``enqueue_many`` for sync code; inside ``transaction.atomic()`` the jobs leave at commit."""
         own, calls = self.broker, list(calls)
         jobs = self._built(calls, own)
+        if any(target.waits_for_commit(own) for target in {call.target for call in calls}):
+            return self._hand_over_at_commit(calls, jobs, own)
+        answers = own.submit_many(jobs)
+        return [handle(own, job, answer) for job, answer in zip(jobs, answers, strict=True)]
+
+    def _hand_over_at_commit(self, calls: list[Prepared], jobs: list[NewJob], own: Broker) -> list[Job[Any]]:
         waits = [call.target.waits_for_commit(own) for call in calls]
         answers = own.submit_many([job for job, wait in zip(jobs, waits, strict=True) if not wait])
         handles = [
