@@ -20,7 +20,7 @@ from ardiq.core.job import JobStatus
 from ardiq.store import inspector
 from ardiq.store.inspector import STRETCH, Counts, JobView, Spot, WorkerView
 
-SEARCHED = 10_000  # newest jobs of a queue that a filter by task or a search looks at
+SEARCHED = 5_000  # newest jobs of a queue that a filter by task or a search looks at
 TALLIED = 1_000  # newest jobs of a queue among which tasks are counted
 ROWS = 100  # jobs that one script reads for a list
 

@@ -14,7 +14,23 @@ local now = clock()
 local LETTER = { succeeded = 'S', failed = 'F', aborted = 'A', expired = 'X' }
 local RUNNING_MOST, WORKERS_MOST, NAME_WITHIN = 1000, 200, 340
 
+local reads = what == 'names' or task ~= '' or text ~= ''
+local heads = {}
+
+-- The start of a record, up to its name: read once for its time and its name.
+local function head(id)
+  local found = heads[id]
+  if not found then
+    found = redis.call('GETRANGE', prefix .. 'job:' .. id, 0, NAME_WITHIN)
+    heads[id] = found
+  end
+  return found
+end
+
 local function at_of(id)
+  if reads then
+    return tonumber(string.sub(head(id), 19, 29), 16)
+  end
   return tonumber(redis.call('GETRANGE', prefix .. 'job:' .. id, 18, 28), 16)
 end
 
@@ -156,7 +172,6 @@ local function advance(place)
 end
 
 local out, names, order, looked = { 0 }, {}, {}, 0
-local reads = what == 'names' or task ~= '' or text ~= ''
 while looked < most do
   local place = nearest()
   if not place then
@@ -167,7 +182,7 @@ while looked < most do
   looked = looked + 1
   local keep, name = true, nil
   if reads then
-    local record = redis.call('GETRANGE', prefix .. 'job:' .. id, 0, NAME_WITHIN)
+    local record = head(id)
     name = string.match(record, '^[^\n]*\n([^\n]*)\n', 38)
     keep = name and string.sub(record, 1, 1) == place.letter and (task == '' or name == task)
       and (text == "" or string.sub(string.lower(id), 1, #text) == text
