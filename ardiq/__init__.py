@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ardiq.core.job import JobStatus
     from ardiq.core.outcome import TaskResult
     from ardiq.results import Job, JobInfo
-    from ardiq.shortcuts import cron, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
+    from ardiq.shortcuts import cron as cron  # kept for the release that brings it, so not in __all__
+    from ardiq.shortcuts import enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
 
 _HOMES = {
     "ardiq.api": ("Ardiq",),

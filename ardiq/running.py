@@ -17,6 +17,7 @@ from django.apps import apps as django_apps
 
 from ardiq import conf, owners
 from ardiq.connection import broker
+from ardiq.core.errors import OptionError
 from ardiq.core.events import Events
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
@@ -33,8 +34,15 @@ log = logging.getLogger("ardiq.worker")
 
 def worker_options(queue: str, **overrides: Any) -> Options:
     """The options that a worker of this queue runs with: those of an Ardiq built in code come first."""
-    found = owners.of(queue)
-    options = found[0].options if found else conf.merged(queue, {})
+    found = [owner.options for owner in owners.of(queue)] or [conf.merged(queue, {})]
+    options = max(found, key=lambda one: len(one.priorities))
+    for other in found:
+        if not set(other.priorities) <= set(options.priorities):
+            raise OptionError(
+                f"Queue {queue!r} has the lanes {', '.join(options.priorities)} in one place and "
+                f"{', '.join(other.priorities)} in another, and a worker drains one list of lanes; "
+                "give every Ardiq of this queue, and PRIORITIES in settings, the same."
+            )
     given = {key: value for key, value in overrides.items() if value is not None}
     if "concurrency" in given and "threads" not in given and options.threads == options.concurrency:
         given["threads"] = given["concurrency"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from ardiq.connection import Broker
-from ardiq.core.job import JobStatus
+from ardiq.core.job import JobStatus, check_id
 from ardiq.core.options import Options
 from ardiq.core.outcome import TaskResult
 from ardiq.results import Job, JobInfo, job_info
@@ -34,8 +34,8 @@ class Window:
     # -- one job ----------------------------------------------------------------------------------
 
     def job(self, id: str) -> Job[Any]:
-        """The handle of a job by its id; asks nothing of Redis."""
-        return Job(id, self.broker)
+        """The handle of a job by its id; asks nothing of Redis. Raises TypeError for an id that is no str."""
+        return Job(check_id(id), self.broker)
 
     async def result(self, id: str, timeout: float | None = None) -> TaskResult | None:
         return await self.job(id).result(timeout)
