@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from ardiq.core.errors import BrokerError
 from ardiq.core.job import JobRecord, JobStatus
 from ardiq.store import verbs
 from ardiq.store.verbs import CHUNK
+from tests.server import answers, free_port, need_binary, start_server, stop_server
 from tests.store.bench import LEASE, Bench, Clock, State, ended, retried, succeeded
 
 ME, OTHER = "worker-1", "worker-2"
@@ -234,19 +237,28 @@ def test_without_an_age_nothing_is_forgotten(bench: Bench, clock: Clock) -> None
 # -- a full server --------------------------------------------------------------------------------
 
 
-def test_a_full_server_still_takes_verdicts(redis_url: str, queue_name: str, bench: Bench) -> None:
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Bench]:
+    """A queue on a server of its own, because the test leaves it no memory."""
+    port = free_port()
+    process = start_server(need_binary(), tmp_path, port)
+    url = f"redis://127.0.0.1:{port}/0"
+    assert answers(url, 10)
+    bench = Bench(url, "small")
+    yield bench
+    bench.close()
+    stop_server(process)
+
+
+def test_a_full_server_still_takes_verdicts(small: Bench) -> None:
     """R8: the first write of claim and settle is one that is never refused, so that it can be drained."""
-    bench.register(ME)
-    bench.enqueue("a", "b", "c")
-    job = bench.take(ME, 1)["a"]
-    most = bench.redis.config_get("maxmemory")["maxmemory"]
-    bench.redis.config_set("maxmemory", "1")
-    try:
-        assert bench.settle(ME, succeeded(job, ME)) == {}
-        assert list(bench.take(ME, 1, 2)) == ["b"]
-        assert not bench.run(verbs.renew(bench.keys, ME, LEASE, {"running": 1})).lost
-        with pytest.raises(BrokerError, match=r"maxmemory|OOM"):
-            bench.enqueue("d")
-    finally:
-        bench.redis.config_set("maxmemory", most)
-    assert [bench.status(id) for id in "abcd"] == ["succeeded", "running", "queued", "not_found"]
+    small.register(ME)
+    small.enqueue("a", "b", "c")
+    job = small.take(ME, 1)["a"]
+    small.redis.config_set("maxmemory", "1")
+    assert small.settle(ME, succeeded(job, ME)) == {}
+    assert list(small.take(ME, 1, 2)) == ["b"]
+    assert not small.run(verbs.renew(small.keys, ME, LEASE, {"running": 1})).lost
+    with pytest.raises(BrokerError, match=r"maxmemory|OOM"):
+        small.enqueue("d")
+    assert [small.status(id) for id in "abcd"] == ["succeeded", "running", "queued", "not_found"]
