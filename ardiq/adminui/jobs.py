@@ -24,7 +24,7 @@ from ardiq.models import Job
 class JobAdmin(JobPage):
     """Jobs of every queue, nearest to now first."""
 
-    list_display = ["short", "task_name", "badge", "when", "error", "queue_lane", "tries", "wait", "ran"]
+    list_display = ["short", "task_name", "badge", "tries", "when", "wait", "ran", "queue_lane", "error"]
     list_filter = [StateFilter, QueueFilter, TaskFilter]
     search_fields = ["id", "task"]
     actions = ["retry_selected", "abort_selected", "delete_selected"]
