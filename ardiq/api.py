@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar, overload
 
-from ardiq import conf, owners, transactions
+from ardiq import bulk, conf, owners
 from ardiq.connection import Broker, broker
 from ardiq.core.names import check_name
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.core.retry import Backoff
-from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task, handle
+from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task
 from ardiq.owners import ErrorHook, Lifespan
 from ardiq.results import Job
-from ardiq.store.verbs import NewJob
 from ardiq.window import Window
 
 P = ParamSpec("P")
@@ -202,53 +200,8 @@ class Ardiq(Window):
         Everything is checked before anything is sent. One round trip for each 500 jobs; not atomic
         across those. Raises BrokerError when Redis cannot be reached.
         """
-        own = self.broker
-        jobs = self._built(calls, own)
-        handles: list[Job[Any]] = []
-        if jobs:
-            async for chunk in own.here().submit_many(jobs):
-                handles += [handle(own, job, answer) for job, answer in chunk]
-        return handles
+        return await bulk.enqueue(self, calls)
 
     def enqueue_many_sync(self, calls: Iterable[Prepared]) -> list[Job[Any]]:
         """``enqueue_many`` for sync code; inside ``transaction.atomic()`` the jobs leave at commit."""
-        own, calls = self.broker, list(calls)
-        jobs = self._built(calls, own)
-        if any(target.waits_for_commit(own) for target in {call.target for call in calls}):
-            return self._hand_over_at_commit(calls, jobs, own)
-        answers = own.submit_many(jobs)
-        return [handle(own, job, answer) for job, answer in zip(jobs, answers, strict=True)]
-
-    def _hand_over_at_commit(self, calls: list[Prepared], jobs: list[NewJob], own: Broker) -> list[Job[Any]]:
-        waits = [call.target.waits_for_commit(own) for call in calls]
-        answers = own.submit_many([job for job, wait in zip(jobs, waits, strict=True) if not wait])
-        handles = [
-            Job(job[0], own) if wait else handle(own, job, next(answers))
-            for job, wait in zip(jobs, waits, strict=True)
-        ]
-        later: dict[str | None, list[NewJob]] = {}
-        for call, job, wait in zip(calls, jobs, waits, strict=True):
-            if wait:
-                later.setdefault(call.target.call_options.using, []).append(job)
-        for using, batch in later.items():
-            transactions.at_commit(partial(_submit_all, own, batch), using)
-        return handles
-
-    def _built(self, calls: Iterable[Prepared], own: Broker) -> list[NewJob]:
-        """Encode every call before any is sent. Raises TypeError, ValueError or TooLarge."""
-        jobs = []
-        for call in calls:
-            if call.__class__ is not Prepared:
-                raise TypeError(f"enqueue_many takes prepared calls, got {call!r}; write task.prepare(...).")
-            if call.target.app is not self and call.target.app.queue_name != self.queue_name:
-                raise ValueError(
-                    f"{call.target.name} belongs to the queue {call.target.app.queue_name!r}, not "
-                    f"{self.queue_name!r}; send each queue's calls on their own."
-                )
-            jobs.append(call.build(own))
-        return jobs
-
-
-def _submit_all(own: Broker, jobs: list[NewJob]) -> None:
-    for _ in own.submit_many(jobs):
-        pass
+        return bulk.enqueue_sync(self, calls)

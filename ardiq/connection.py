@@ -19,10 +19,12 @@ from ardiq.store import verbs
 from ardiq.store.client import AsyncStore, Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
+from ardiq.store.scripts import Call
 from ardiq.store.verbs import NewJob
 from ardiq.store.waiting import AsyncWaiter, Waiter
 
 Answer = bool | str
+Batch = tuple[list[str], Call]
 
 
 class Broker:
@@ -50,11 +52,14 @@ class Broker:
         answer: Answer = self.store.run(verbs.enqueue(self.keys, (job,)))[0]
         return answer
 
-    def submit_many(self, jobs: list[NewJob]) -> Iterator[Answer]:
-        """Store jobs from sync code in chunks; whoever takes the answers works while the server does."""
-        calls = (verbs.enqueue(self.keys, chunk) for chunk in chunks(jobs))
-        for answers in self.store.run_each(calls):
-            yield from answers
+    def batch(self, jobs: list[NewJob]) -> Batch:
+        """One round trip of a bulk: ids and the call that stores them, without a container for each job."""
+        return [job[0] for job in jobs], verbs.enqueue(self.keys, jobs)
+
+    def submit_many(self, batches: list[Batch]) -> Iterator[tuple[list[str], list[Answer]]]:
+        """Store batches from sync code; whoever takes the answers works while the server does."""
+        answers = self.store.run_each(call for _, call in batches)
+        return zip((ids for ids, _ in batches), answers, strict=True)
 
 
 class LoopBroker:
@@ -104,17 +109,11 @@ class LoopBroker:
             if not future.done():
                 future.set_result(answer)
 
-    async def submit_many(self, jobs: list[NewJob]) -> AsyncIterator[list[tuple[NewJob, Answer]]]:
-        """Store jobs in chunks; whoever takes a chunk's answers works while the server does on the next."""
-        calls = (verbs.enqueue(self.keys, chunk) for chunk in chunks(jobs))
-        stored = chunks(jobs)
-        async for answers in self.store.run_each(calls):
-            yield list(zip(next(stored), answers, strict=True))
-
-
-def chunks(jobs: list[NewJob]) -> Iterator[list[NewJob]]:
-    for at in range(0, len(jobs), verbs.CHUNK):
-        yield jobs[at : at + verbs.CHUNK]
+    async def submit_many(self, batches: list[Batch]) -> AsyncIterator[tuple[list[str], list[Answer]]]:
+        """Store batches; whoever takes the answers of one works while the server does on the next."""
+        stored = iter(batches)
+        async for answers in self.store.run_each(call for _, call in batches):
+            yield next(stored)[0], answers
 
 
 _brokers: dict[Any, Broker] = {}
@@ -133,6 +132,7 @@ def broker(options: Options) -> Broker:
 
 _ids: list[str] = []
 _POOL = 256
+ID_SIZE = 32  # characters of an id that new_id makes
 _VERSION_4 = bytes(0x40 | (byte & 0x0F) for byte in range(256))
 _VARIANT = bytes(0x80 | (byte & 0x3F) for byte in range(256))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, ov
 from asgiref.sync import markcoroutinefunction
 
 from ardiq import transactions
-from ardiq.connection import Answer, Broker, new_id
+from ardiq.connection import ID_SIZE, Answer, Broker, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
 from ardiq.core.extensions import pack
 from ardiq.core.job import tail_start
@@ -25,6 +25,8 @@ from ardiq.store.verbs import NewJob, new_job, plain_job
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Start = tuple[Broker, str, bytes, Callable[[bytes, object], bytes], int]
 
 CALL_ROOT = ("args", "kwargs", "options")
 
@@ -69,11 +71,12 @@ class Prepared:
         if target.plain is None:
             return self._build_with_options(broker)
         known = target.start
-        _, lane, start = known if known is not None and known[0] is broker else target.start_for(broker)
+        if known is None or known[0] is not broker:
+            known = target.start_for(broker)
+        _, lane, start, encode, most = known
         id = new_id()
-        subject = id.encode() + target.subject
-        call = broker.codec.encode(CALL, subject, [list(self.args), self.kwargs], CALL_ROOT[:2])
-        if len(call) > broker.options.max_payload_bytes:
+        call = encode(id.encode(), [list(self.args), self.kwargs])
+        if len(call) > most:
             raise self._too_large(call, broker)
         return plain_job(id, lane, start, call)
 
@@ -146,17 +149,19 @@ class Enqueuable(Generic[P, R]):
         self.subject = b"|" + name.encode()
         simple = options is PLAIN and not (definition and definition.unique)
         self.plain: bool | None = simple or None
-        self.start: tuple[Broker, str, bytes] | None = None
+        self.start: Start | None = None
         self._plain_args = definition.plain_args if definition is not None else None
 
     def lane_in(self, broker: Broker) -> str:
         lane = self.call_options.priority or (self.definition and self.definition.lane)
         return self.app.check_lane(lane or broker.options.default_priority)
 
-    def start_for(self, broker: Broker) -> tuple[Broker, str, bytes]:
-        """Lane and start of the record, reckoned once for as long as the options hold."""
+    def start_for(self, broker: Broker) -> Start:
+        """What is the same for every plain call of this task, reckoned once for as long as options hold."""
         lane = self.lane_in(broker)
-        self.start = (broker, lane, tail_start(lane, self.name))
+        encode = broker.codec.encoder(CALL, ID_SIZE, self.subject, CALL_ROOT[:2])
+        most = broker.options.max_payload_bytes
+        self.start = (broker, lane, tail_start(lane, self.name), encode, most)
         return self.start
 
     def prepare(self, /, *args: P.args, **kwargs: P.kwargs) -> Prepared:
@@ -186,7 +191,7 @@ class Enqueuable(Generic[P, R]):
         return self._send(broker, prepared.build(broker))
 
     async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
-        return handle(broker, job, await broker.here().submit(job))
+        return handle(broker, job[0], await broker.here().submit(job))
 
     def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """``enqueue`` for sync code: a sync client, no event loop. Inside ``transaction.atomic()`` the job
@@ -197,7 +202,7 @@ class Enqueuable(Generic[P, R]):
         if self.waits_for_commit(broker):
             transactions.at_commit(lambda: broker.submit(job), self.call_options.using)
             return Job(job[0], broker)
-        return handle(broker, job, broker.submit(job))
+        return handle(broker, job[0], broker.submit(job))
 
     def waits_for_commit(self, broker: Broker) -> bool:
         """Whether a job of sync code, enqueued here and now, leaves at the end of a transaction."""
@@ -282,7 +287,7 @@ class Decorator(Protocol):
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
 
 
-def handle(broker: Broker, job: NewJob, answer: Answer) -> Job[Any]:
+def handle(broker: Broker, id: str, answer: Answer) -> Job[Any]:
     if isinstance(answer, str):
         return Job(answer, broker, False)
-    return Job(job[0], broker, answer)
+    return Job(id, broker, answer)

@@ -33,7 +33,7 @@ _GIVE_BACK = b"Q"
 _RETRY = b"D"
 
 
-# id, lane, options, tail: the arguments of one job in enqueue.lua. A plain tuple, because
+# id, lane, options, tail: one job as enqueue.lua takes it. A plain tuple, because
 # making anything else for each job of a batch costs as much as encoding it.
 NewJob = tuple[str, str, str, bytes]
 
@@ -93,12 +93,23 @@ def new_job(
     return (id, lane, options, tail(tail_start(lane, name, unique), call))
 
 
-def enqueue(keys: Keys, jobs: Iterable[NewJob]) -> Call:
+def enqueue(keys: Keys, jobs: Sequence[NewJob]) -> Call:
     """Store jobs. Answers for each: True (created), False (id taken), or the id that holds its slot."""
-    return script("enqueue").call(keys.prefix, list(chain.from_iterable(jobs)), _answers)
+    lanes = {job[1] for job in jobs}
+    if len(lanes) == 1 and not any(job[2] for job in jobs):
+        argv: list[Part] = [*lanes]
+        for id, _, _, record in jobs:
+            argv += (id, record)
+    else:
+        argv = [""]
+        for job in jobs:
+            argv += job
+    return script("enqueue").call(keys.prefix, argv, _answers)
 
 
 def _answers(reply: Any) -> list[bool | str]:
+    if reply.__class__ is int:
+        return [True] * reply
     return [answer == 1 if answer.__class__ is int else answer.decode() for answer in reply]
 
 

@@ -1,10 +1,11 @@
 -- Store new jobs and make them runnable, or scheduled.
 -- KEYS 1: prefix
--- ARGV 0 + 4 n: id, lane, options ('' a plain job under a random id, or 'mode;due;unique'), tail (the
---   record behind its worker field); mode: 'r' replace an ended job of this id; due: '' now, '+ms' from
---   now, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'
--- RETURNS a list: 1 stored (or stored before by this very call), 0 the id is taken, or the id of the job
---   that holds the unique slot
+-- ARGV 1 + 2 n: lane, then for each job id, tail: plain jobs of one lane under random ids; or '', then for
+--   each job id, lane, options, tail. tail: the record behind its worker field; options: '' plain or
+--   'mode;due;unique', mode: 'r' replace an ended job of this id; due: '' now, '+ms' from now, '=ms'
+--   absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'
+-- RETURNS how many, when all were stored; else a list: 1 stored (or stored before by this very call), 0 the
+--   id is taken, or the id of the job that holds the unique slot
 -- WHY one script: the id, the unique slot and the place in a lane are taken together or not at all; a
 --   caller that lost the reply sends the same arguments again and gets the same answer
 
@@ -12,46 +13,35 @@ local now = clock()
 local stamp = hex(now)
 local READY = '00000' .. stamp .. stamp .. '00000000'
 local jobs = prefix .. 'job:'
-local out, lanes = {}, {}
+local lane_of_all = ARGV[1]
 
--- Plain jobs under random ids, as almost all are, take one command for the whole batch. This stands before
+-- Plain jobs of one lane, as almost all are, take one command for the whole batch. This stands before
 -- everything else because the time of a single enqueue is mostly what its script sets up.
-local values, plain = {}, 'Q0' .. READY
-for i = 1, #ARGV, 4 do
-  if ARGV[i + 2] ~= '' then
-    values = nil
-    break
+if lane_of_all ~= '' then
+  local args, ids, values, plain = ARGV, {}, {}, 'Q0' .. READY
+  for i = 2, #args, 2 do
+    local id = args[i]
+    ids[i / 2] = id
+    values[i - 1] = jobs .. id
+    values[i] = plain .. args[i + 1]
   end
-  values[#values + 1] = jobs .. ARGV[i]
-  values[#values + 1] = plain .. ARGV[i + 3]
-end
-if values and redis.call('MSETNX', unpack(values)) == 1 then
-  for i = 1, #ARGV, 4 do
-    local lane = lanes[ARGV[i + 1]]
-    if lane then
-      lane[#lane + 1] = ARGV[i]
-    else
-      lanes[ARGV[i + 1]] = { ARGV[i] }
-    end
-    out[#out + 1] = 1
+  if redis.call('MSETNX', unpack(values)) == 1 then
+    redis.call('RPUSH', prefix .. 'lane:' .. lane_of_all, unpack(ids))
+    wake()
+    return #ids
   end
-  for lane, ids in pairs(lanes) do
-    redis.call('RPUSH', prefix .. 'lane:' .. lane, unpack(ids))
-  end
-  wake()
-  return out
 end
 
-local scheduled, head = {}, nil
+local out, lanes, scheduled, head = {}, {}, {}, nil
 
-local function place(i, due)
+local function place(id, lane, due)
   if due > now then
     scheduled[#scheduled + 1] = due
-    scheduled[#scheduled + 1] = ARGV[i]
+    scheduled[#scheduled + 1] = id
     head = math.min(head or due, due)
   else
-    lanes[ARGV[i + 1]] = lanes[ARGV[i + 1]] or {}
-    table.insert(lanes[ARGV[i + 1]], ARGV[i])
+    lanes[lane] = lanes[lane] or {}
+    table.insert(lanes[lane], id)
   end
 end
 
@@ -73,24 +63,22 @@ end
 local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
 
 -- The id is taken: by this very call (1), by an ended job that is to be replaced (1, new), or else (0).
-local function taken(i, value, mode)
-  local old = redis.call('GET', jobs .. ARGV[i])
-  local tail = ARGV[i + 3]
+local function taken(id, value, tail, mode)
+  local old = redis.call('GET', jobs .. id)
   if string.sub(old, 38, 37 + #tail) == tail then
     return 1, false
   end
   local ended = ENDED[string.sub(old, 1, 1)]
   if mode == 'r' and ended then
-    redis.call('SET', jobs .. ARGV[i], value)
-    redis.call('ZREM', prefix .. 'ended:' .. ended, ARGV[i])
+    redis.call('SET', jobs .. id, value)
+    redis.call('ZREM', prefix .. 'ended:' .. ended, id)
     return 1, true
   end
   return 0, false
 end
 
-local function store(i)
-  local id = ARGV[i]
-  local mode, time, slot = string.match(ARGV[i + 2], '^(.-);(.-);(.*)$')
+local function store(id, lane, options, tail)
+  local mode, time, slot = string.match(options, '^(.-);(.-);(.*)$')
   local due = due_of(time or '')
   local flags, ttl, unique = string.match(slot or '', '^(%x):(%d+):(.*)$')
   if unique then
@@ -99,16 +87,16 @@ local function store(i)
       return holder
     end
   end
-  local value = 'Q' .. (flags or '0') .. READY .. ARGV[i + 3]
+  local value = 'Q' .. (flags or '0') .. READY .. tail
   if due > now then
-    value = 'D' .. (flags or '0') .. '00000' .. stamp .. hex(due) .. '00000000' .. ARGV[i + 3]
+    value = 'D' .. (flags or '0') .. '00000' .. stamp .. hex(due) .. '00000000' .. tail
   end
   local answer, new = 1, true
   if not redis.call('SET', jobs .. id, value, 'NX') then
-    answer, new = taken(i, value, mode)
+    answer, new = taken(id, value, tail, mode)
   end
   if new then
-    place(i, due)
+    place(id, lane, due)
     if unique and tonumber(ttl) > 0 then
       redis.call('SET', prefix .. 'unique:' .. unique, id, 'PX', ttl)
     elseif unique then
@@ -118,8 +106,14 @@ local function store(i)
   return answer
 end
 
-for i = 1, #ARGV, 4 do
-  out[#out + 1] = store(i)
+if lane_of_all ~= '' then
+  for i = 2, #ARGV, 2 do
+    out[#out + 1] = store(ARGV[i], lane_of_all, '', ARGV[i + 1])
+  end
+else
+  for i = 2, #ARGV, 4 do
+    out[#out + 1] = store(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+  end
 end
 
 for lane, ids in pairs(lanes) do

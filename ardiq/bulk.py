@@ -1,0 +1,116 @@
+"""Many calls at once: checked and encoded before anything is sent, then stored in round trips of 500.
+
+Batches are made while calls are encoded, so that no container for each job outlives its batch: twenty
+thousand of them would make the garbage collector go through the whole process (docs/explanation/speed.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+
+from ardiq import transactions
+from ardiq.connection import Batch, Broker
+from ardiq.enqueuing import Enqueuable, Prepared, handle
+from ardiq.owners import Owner
+from ardiq.results import Job
+from ardiq.store import verbs
+from ardiq.store.verbs import NewJob
+
+NOW = ""  # stands where the alias of a database stands for calls that leave at its commit
+
+
+class Batches:
+    """Encoded calls that leave together."""
+
+    def __init__(self, own: Broker) -> None:
+        self._own = own
+        self._jobs: list[NewJob] = []
+        self._full: list[Batch] = []
+
+    def add(self, call: Prepared) -> None:
+        """Encode a call. Raises TypeError, ValueError or TooLarge."""
+        self._jobs.append(call.build(self._own))
+        if len(self._jobs) == verbs.CHUNK:
+            self.all()
+
+    def take(self, calls: Iterator[Prepared]) -> None:
+        """``add`` for all of them."""
+        own = self._own
+        while chunk := [call.build(own) for call in islice(calls, verbs.CHUNK)]:
+            self._full.append(own.batch(chunk))
+
+    def all(self) -> list[Batch]:
+        if self._jobs:
+            self._full.append(self._own.batch(self._jobs))
+            self._jobs = []
+        return self._full
+
+    def submit(self) -> Iterator[Job[Any]]:
+        """Store from sync code; handles in order."""
+        for ids, answers in self._own.submit_many(self.all()):
+            yield from map(partial(handle, self._own), ids, answers)
+
+    def submit_all(self) -> None:
+        for _ in self._own.submit_many(self.all()):
+            pass
+
+    def promised(self) -> Iterator[Job[Any]]:
+        """Handles of jobs that leave later."""
+        for ids, _ in self.all():
+            yield from (Job(id, self._own) for id in ids)
+
+
+async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
+    own = owner.broker
+    batches = Batches(own)
+    batches.take(_mine(owner, calls))
+    jobs: list[Job[Any]] = []
+    if batches.all():
+        async for ids, answers in own.here().submit_many(batches.all()):
+            jobs += map(partial(handle, own), ids, answers)
+    return jobs
+
+
+def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
+    """Calls inside an open transaction leave at its commit, the others at once; handles in order."""
+    own = owner.broker
+    leaving: dict[str, Batches] = {}
+    when_of: dict[Enqueuable[Any, Any], str] = {}
+    order: list[str] = []
+    for call in _mine(owner, calls):
+        when = when_of.get(call.target)
+        if when is None:
+            when = when_of[call.target] = _when(call.target, own)
+            leaving.setdefault(when, Batches(own))
+        leaving[when].add(call)
+        order.append(when)
+    for using, batches in leaving.items():
+        if using != NOW:
+            transactions.at_commit(batches.submit_all, using)
+    jobs = {when: each.submit() if when == NOW else each.promised() for when, each in leaving.items()}
+    return list(*jobs.values()) if len(jobs) == 1 else [next(jobs[when]) for when in order]
+
+
+def _when(target: Enqueuable[Any, Any], own: Broker) -> str:
+    if not target.waits_for_commit(own):
+        return NOW
+    return target.call_options.using or DEFAULT_DB_ALIAS
+
+
+def _mine(owner: Owner, calls: Iterable[Prepared]) -> Iterator[Prepared]:
+    """The calls, each checked to be one and of this queue."""
+    for call in calls:
+        if call.__class__ is not Prepared:
+            raise TypeError(f"enqueue_many takes prepared calls, got {call!r}; write task.prepare(...).")
+        its = call.target.app
+        if its is not owner and its.queue_name != owner.queue_name:
+            raise ValueError(
+                f"{call.target.name} belongs to the queue {its.queue_name!r}, not "
+                f"{owner.queue_name!r}; send each queue's calls on their own."
+            )
+        yield call
