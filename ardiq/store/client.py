@@ -123,23 +123,24 @@ class Store:
     def _landed(self, flights: deque[tuple[Call, Any]], keep: int) -> Iterator[Any]:
         while len(flights) > keep:
             call, sent_on = flights.popleft()
-            reply = self._reply_of(call, sent_on)
-            if isinstance(reply, errors.ResponseError):
-                # What else is under way comes in first: a repeat must not read the reply of another call.
-                rest = [(other, self._reply_of(other, its)) for other, its in flights]
-                flights.clear()
-                yield self._decode(call, reply)
-                yield from (self._decode(other, its) for other, its in rest)
-                return
-            yield call.decode(reply)
-
-    def _reply_of(self, call: Call, sent_on: Any) -> Any:
-        if sent_on is not None and getattr(self._local, "connection", None) is sent_on:
             try:
-                return self._read()
+                reply = self._read() if self._is_open(sent_on) else None
             except _LOST as error:
                 self._lose(error)
-        return self._exchange([call.packed()])[0]
+                reply = None
+            if reply is not None and not isinstance(reply, errors.ResponseError):
+                yield call.decode(reply)
+                continue
+            # Lost, or refused for want of its script: all that is under way goes out again, in order and on a
+            # new connection, so that no call ever reads the reply of another.
+            self.close()
+            calls = [call, *(other for other, _ in flights)]
+            flights.clear()
+            replies = self._exchange([one.packed() for one in calls])
+            yield from (self._decode(one, its) for one, its in zip(calls, replies, strict=True))
+
+    def _is_open(self, sent_on: Any) -> bool:
+        return sent_on is not None and getattr(self._local, "connection", None) is sent_on
 
     def _read(self) -> Any:
         if self._awake.worth_it():

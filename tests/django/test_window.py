@@ -63,5 +63,5 @@ def test_pending_is_what_may_still_run(status: JobStatus) -> None:
 
 def test_recurring_tasks_say_that_they_are_not_there_yet() -> None:
     """What is not in this release is refused by name, with a way to do it meanwhile."""
-    with pytest.raises(ArdiqError, match="not in this release.*schedule_ms"):
+    with pytest.raises(ArdiqError, match=r"not in this release.*schedule_ms"):
         cron("* * * * *")
