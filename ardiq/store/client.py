@@ -124,7 +124,8 @@ class Store:
         while len(flights) > keep:
             call, sent_on = flights.popleft()
             try:
-                reply = self._read() if self._is_open(sent_on) else None
+                is_open = sent_on is not None and getattr(self._local, "connection", None) is sent_on
+                reply = self._read() if is_open else None
             except _LOST as error:
                 self._lose(error)
                 reply = None
@@ -138,9 +139,6 @@ class Store:
             flights.clear()
             replies = self._exchange([one.packed() for one in calls])
             yield from (self._decode(one, its) for one, its in zip(calls, replies, strict=True))
-
-    def _is_open(self, sent_on: Any) -> bool:
-        return sent_on is not None and getattr(self._local, "connection", None) is sent_on
 
     def _read(self) -> Any:
         if self._awake.worth_it():
