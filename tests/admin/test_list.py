@@ -76,7 +76,7 @@ def test_filters(boss: Client, mixed: dict[str, str], app: Ardiq) -> None:
     assert ids(boss, "?task=shop.charge") == [mixed["failed"]]
     assert ids(boss, "?task=shop.charge&state=queued") == []
     assert len(ids(boss, f"?queue={app.queue_name}")) == 6
-    assert ids(boss, "?state__in=failed,queued&o=4.1") == [mixed["failed"], mixed["queued"]]
+    assert ids(boss, "?state__in=failed,queued&o=5.1") == [mixed["failed"], mixed["queued"]]
 
 
 @pytest.mark.parametrize("query", ["?state=nonsense", "?queue=nowhere", "?task=no.such", "?q=nothing"])
@@ -119,7 +119,7 @@ def test_pages_hold_every_job_once(boss: Client, shop: Shop, work: Work) -> None
     work()
     late = [shop.add.options(priority=lane) for lane in ("low", "default", "high")]
     more = [job.id for job in shop.app.enqueue_many_sync(late[n % 3].prepare(n) for n in range(90))]
-    for order in ("", "&o=4"):
+    for order in ("", "&o=5"):
         pages = [ids(boss, f"?p={number}{order}") for number in range(1, 5)]
         found = [id for page in pages for id in page]
         assert sorted(found) == sorted(done + more)
@@ -213,7 +213,7 @@ def test_queues_are_merged(boss: Client, two: list[Ardiq]) -> None:
         made.append(two[n % 2].send_sync("shop.any", n).id)
         time.sleep(0.002)
     assert ids(boss) == made[::-1]
-    assert ids(boss, "?o=4") == made
+    assert ids(boss, "?o=5") == made
     assert ids(boss, f"?queue={two[1].queue_name}") == made[1::2][::-1]
     assert f"{two[1].queue_name} (10)" in boss.get(LIST).content.decode()
 
