@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar, overload
 
 from ardiq import bulk, conf, owners
 from ardiq.connection import Broker, broker
-from ardiq.core.names import check_name
+from ardiq.core.names import check_name, did_you_mean
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.core.retry import Backoff
@@ -21,6 +22,9 @@ from ardiq.window import Window
 P = ParamSpec("P")
 R = TypeVar("R")
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]
+
+
+TASK_OPTIONS = {"name", "priority"} | {field.name for field in fields(Definition)} - {"fn", "lane"}
 
 
 class Ardiq(Window):
@@ -98,6 +102,10 @@ class Ardiq(Window):
         retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, result_ttl_ms."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
+            for option in options:
+                if option not in TASK_OPTIONS:
+                    hint = did_you_mean(option, TASK_OPTIONS)
+                    raise TypeError(f"@task knows no option {option!r}. {hint}")
             definition = self._define(function, **options)
             for owner in owners.of(self.queue_name):
                 # A worker of this queue looks in all of them, and would run whichever it found first.

@@ -91,7 +91,7 @@ def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
         order.append(when)
     for using, batches in leaving.items():
         if using != NOW:
-            transactions.at_commit(batches.submit_all, using)
+            transactions.at_commit(batches.submit_all, f"A batch of {owner.queue_name}", using)
     jobs = {when: each.submit() if when == NOW else each.promised() for when, each in leaving.items()}
     return list(*jobs.values()) if len(jobs) == 1 else [next(jobs[when]) for when in order]
 

@@ -200,7 +200,8 @@ class Enqueuable(Generic[P, R]):
         broker = self.app.broker
         job = prepared.build(broker)
         if self.waits_for_commit(broker):
-            transactions.at_commit(lambda: broker.submit(job), self.call_options.using)
+            what = f"{self.name} {job[0]}"
+            transactions.at_commit(lambda: broker.submit(job), what, self.call_options.using)
             return Job(job[0], broker)
         return handle(broker, job[0], broker.submit(job))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ardiq.core.job import check_id
 from ardiq.core.registry import UniqueKey
-from ardiq.transactions import localised
+from ardiq.transactions import check_alias, localised
 
 TEN_YEARS_MS = 10 * 366 * 86_400_000
 
@@ -85,8 +85,8 @@ def _check_switches(given: dict[str, Any]) -> None:
         value = given.get(name)
         if not (value is None or isinstance(value, bool) or (way_out and callable(value))):
             raise TypeError(f"{name}={value!r}: give True or False{way_out}.")
-    if not isinstance(given.get("using", ""), (str, type(None))):
-        raise TypeError(f"using={given['using']!r}: give the alias of a database, as in DATABASES.")
+    if given.get("using") is not None:
+        check_alias(given["using"])
 
 
 def _whole_ms(value: timedelta) -> int:

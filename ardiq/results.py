@@ -128,6 +128,7 @@ class Job(Generic[R]):
         """
         if timeout is None:
             return self._result(await self._run(self._read()))
+        _check_timeout(timeout)
         try:
             return self._result([await self._broker.here().waiter.wait(self.id, timeout)])
         except TimeoutError:
@@ -137,6 +138,7 @@ class Job(Generic[R]):
         """``result`` for sync code."""
         if timeout is None:
             return self._result(self._run_sync(self._read()))
+        _check_timeout(timeout)
         try:
             return self._result([self._broker.waiter.wait(self.id, timeout)])
         except TimeoutError:
@@ -218,6 +220,11 @@ class Job(Generic[R]):
 
     def _first(self, answers: dict[str, Any], test: Callable[[Any], bool]) -> bool:
         return test(answers[self.id])
+
+
+def _check_timeout(timeout: object) -> None:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
+        raise TypeError(f"timeout={timeout!r}: give a number of seconds, 0 or more, or None not to wait.")
 
 
 def _queued(answer: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
@@ -9,6 +10,10 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
+
+from ardiq.core.errors import BrokerError
+
+log = logging.getLogger("ardiq")
 
 
 def is_open(using: str | None = None) -> bool:
@@ -24,12 +29,31 @@ def is_open(using: str | None = None) -> bool:
     return not all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
 
-def at_commit(push: Callable[[], object], using: str | None = None) -> None:
+def at_commit(push: Callable[[], object], what: str, using: str | None = None) -> None:
     """Run ``push`` when the open transaction commits, and never when it is rolled back.
 
-    Should it fail then, the data is committed all the same: Django logs the error, and other callbacks run.
+    Should Redis fail just then, the data is committed all the same and ``what`` is not enqueued. That is
+    logged with its name, and raised out of the ``atomic()`` block, so that nobody takes it for done.
     """
-    connections[using or DEFAULT_DB_ALIAS].on_commit(push, robust=True)
+
+    def pushed() -> None:
+        try:
+            push()
+        except BrokerError as error:
+            log.error("%s was not enqueued, although its transaction has committed. %s", what, error)
+            raise
+
+    connections[using or DEFAULT_DB_ALIAS].on_commit(pushed)
+
+
+def check_alias(using: object) -> None:
+    """Raise ValueError for a database that settings do not have."""
+    if not isinstance(using, str):
+        raise TypeError(f"using={using!r}: give the alias of a database, for example 'default'.")
+    here = cast("Any", connections)._connections
+    if settings.configured and using not in list(connections) and not hasattr(here, using):
+        known = ", ".join(connections)
+        raise ValueError(f"using={using!r}: there is no such database; DATABASES has {known}.")
 
 
 def localised(moment: datetime) -> datetime:

@@ -45,6 +45,10 @@ class Definition:
         """Build one. Raises TypeError or ValueError that names the option, its value and the rule."""
         if not callable(fn):
             raise TypeError(f"@task was given {fn!r}; it decorates a function.")
+        if isinstance(fn, type) or inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+            raise TypeError(
+                f"@task was given {fn!r}; it decorates a function that returns, not a class or generator."
+            )
         module = getattr(fn, "__module__", "")
         own = f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}".replace(
             "<locals>.", ""

@@ -32,7 +32,7 @@ from ardiq.core.names import check_name, did_you_mean
 from ardiq.core.redact import masked, safe_url, shown
 
 TEN_YEARS_MS = 315_360_000_000
-SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", "embedded", "fake")
+SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", "embedded")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _WORDS = {
 
 def wanted(kind: str) -> bool:
     """Whether a line about such an event would be read."""
-    level = logging.INFO if kind == events.RETRIED else _WORDS.get(kind, (logging.DEBUG, ""))[0]
+    level, _ = _WORDS.get(kind, (logging.DEBUG, ""))
     return log.isEnabledFor(level)
 
 

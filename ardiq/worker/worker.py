@@ -138,6 +138,8 @@ class Worker:
             try:
                 now = await self._commit.run(verbs.register(self.keys, lease.token, lease.length_ms, about))
             except BrokerError as error:
+                if self._burst and self._pump is None:
+                    raise  # it was to do what is due and end; whoever started it must hear of this
                 self._outage.noticed(error)
                 await asyncio.sleep(0.5)
             else:

@@ -38,11 +38,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        queues = self._queues(options)
         wanted = settings.DEBUG and not options["burst"] if options["reload"] is None else options["reload"]
         if wanted and reload.CHILD not in os.environ:
             raise SystemExit(reload.Parent(self.stderr.write).run())
         self._set_up_logging(options["verbosity"])
-        queues = self._queues(options)
         name = options["name"] or running.default_name()
         lines = banner.lines(name, queues, options["burst"]) if options["verbosity"] > 0 else []
         try:
