@@ -44,6 +44,9 @@ class Broker:
         loop = asyncio.get_running_loop()
         half = self._loops.get(loop)
         if half is None:
+            # What belongs to a loop refers to it, so that loops which have ended would never be let go of.
+            for old in [one for one in self._loops if one.is_closed()]:
+                del self._loops[old]
             half = self._loops[loop] = LoopBroker(self.endpoint, self.keys)
         return half
 

@@ -15,6 +15,8 @@ from ardiq.core.retry import Backoff, Policy
 
 MOST_RETRIES = 4_000  # the record has three hex digits for it
 
+TEN_YEARS_MS = 10 * 366 * 86_400_000
+
 UniqueKey = Callable[..., Any]
 
 
@@ -138,6 +140,8 @@ def _check_numbers(given: dict[str, Any]) -> None:
         value = given[option]
         if value is not None and not _whole(value):
             raise ValueError(f"{option}={value!r}: give a whole number of milliseconds.")
+        if value is not None and value > TEN_YEARS_MS:
+            raise ValueError(f"{option}={value!r}: give at most {TEN_YEARS_MS:,} ms, ten years.")
     if given["unique_ttl_ms"] < 0:
         raise ValueError(f"unique_ttl_ms={given['unique_ttl_ms']!r}: give 0 (none) or more.")
 

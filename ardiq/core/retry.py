@@ -12,6 +12,7 @@ from ardiq.core.errors import Interrupt, JobAborted, JobHandedBack, Retry
 
 Backoff = int | Literal["exponential"] | Callable[[int, BaseException], int]
 
+MOST_DELAY_MS = 10 * 366 * 86_400_000  # ten years, as for every other time
 SPREAD = 0.25  # jitter adds up to this part of a delay, so that a delay is never shorter than asked for
 
 
@@ -129,7 +130,7 @@ def delay_ms(
 ) -> int:
     """Milliseconds until the attempt after ``attempt`` (from 1): quadratic unless told otherwise."""
     if isinstance(error, Retry) and error.delay_ms is not None:
-        return error.delay_ms
+        return min(error.delay_ms, MOST_DELAY_MS)
     backoff = policy.backoff_ms
     if callable(backoff):
         return max(0, min(int(backoff(attempt, error or Exception())), policy.max_backoff_ms))

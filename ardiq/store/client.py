@@ -17,38 +17,15 @@ from typing import Any
 
 import redis.exceptions as errors
 
-from ardiq.core.errors import BrokerError
 from ardiq.store.awake import WINDOW, Awake
 from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
 from ardiq.store.link import Link, Refusal
+from ardiq.store.refusals import Unavailable, refused
 from ardiq.store.scripts import Call
 
 CALLER_TIMEOUT = 2.5  # seconds that a caller waits for one reply; see CONNECT_TIMEOUT
 
-# The server is there but cannot serve: drop the connection and look for the right one (R14).
-_PASSING = (
-    "READONLY",
-    "LOADING",
-    "MASTERDOWN",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "BUSY",
-    "UNBLOCKED",
-    "NOAUTH",
-    "ASK",
-)
 _LOST = (errors.ConnectionError, errors.TimeoutError, errors.ReadOnlyError, OSError)
-
-
-class Unavailable(BrokerError):
-    """Redis is there but cannot serve just now; it is worth trying again."""
-
-
-def _refused(message: str) -> BrokerError:
-    code = message.split(" ", 1)[0]
-    if code in _PASSING:
-        return Unavailable(f"Redis cannot serve just now: {message}")
-    return BrokerError(f"Redis refused the command: {message}")
 
 
 class Store:
@@ -181,7 +158,11 @@ class Store:
             self.endpoint.moved(f"MOVED {reply}")
             self.close()
             return self.run(call)
-        raise _refused(str(reply)) from reply
+        refusal = refused(str(reply), reply)
+        if isinstance(refusal, Unavailable):
+            self.close()
+            self.endpoint.forget()
+        raise refusal from reply
 
 
 class AsyncStore:
@@ -262,7 +243,7 @@ class AsyncStore:
             self.endpoint.moved(message)
             self.close()
             return await self.run(call)
-        error = _refused(message)
+        error = refused(message)
         if isinstance(error, Unavailable):
             self.close()
         raise error

@@ -7,9 +7,11 @@ clients that wait for just that job.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -72,6 +74,7 @@ class AsyncWaiter:
     def __init__(self, endpoint: Endpoint, store: AsyncStore, keys: Keys) -> None:
         self._endpoint, self._store, self._keys = endpoint, store, keys
         self._client = secrets.token_hex(8)
+        self._guard: AsyncIterator[None] | None = None
         self._link: Link | None = None
         self._opening = asyncio.Lock()
         self._expected: dict[str, set[asyncio.Future[None]]] = {}
@@ -119,12 +122,13 @@ class AsyncWaiter:
                 self._link = await Link(self._endpoint, push=self._told).connect()
                 channel = self._keys.done(self._client)
                 await self._link.send(pack("SUBSCRIBE", channel))
-                self._guard = self._close_with_loop()
-                await anext(self._guard)
+                if self._guard is None:
+                    self._guard = self._close_with_loop()
+                    await anext(self._guard)
             except ConnectionError as error:
                 raise self._endpoint.unreachable(error) from error
 
-    async def _close_with_loop(self) -> Any:
+    async def _close_with_loop(self) -> AsyncIterator[None]:
         try:
             yield
         finally:
@@ -164,7 +168,8 @@ class Waiter:
 
     def _listen(self) -> str:
         connection = getattr(self._local, "connection", None)
-        if connection is None:
+        # A child must not share the socket, nor the channel, of its parent (fault 61).
+        if connection is None or self._local.pid != os.getpid():
             client = secrets.token_hex(8)
             connection = self._endpoint.connection(CALLER_TIMEOUT)
             try:
@@ -174,6 +179,7 @@ class Waiter:
             except (RedisConnectionError, RedisTimeoutError, OSError) as error:
                 raise self._endpoint.unreachable(error) from error
             self._local.connection, self._local.client = connection, client
+            self._local.pid = os.getpid()
         name: str = self._local.client
         return name
 

@@ -51,6 +51,17 @@ class Judge:
         """Judge an outcome and hand its settlement over. When error hooks must run first, that is left
         to the coroutine which is returned."""
         held.over = True
+        try:
+            return self._conclude(held, outcome)
+        except Exception as error:
+            # A record that is broken, a memory that is full: this job fails, and no other one suffers.
+            log.exception("The end of job %s could not be judged; it fails.", held.record.id)
+            failure = Failure.of(error, with_traceback=False)
+            attempts = held.record.attempts + 1
+            self._settler.add(held, self._ended(held, JobStatus.FAILED, attempts, shown(error), failure))
+            return None
+
+    def _conclude(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
         if outcome.ending is Ending.RETURNED:
             self._settler.add(held, self._success(held, outcome))
             return None

@@ -73,21 +73,27 @@ class Renewal(threading.Thread):
         while not self._ending.wait(period):
             if self._stalled():
                 continue
-            self._renew()
-            period = self._lease_ms / 3000
+            # After a beat that failed the next one must come well before the lease ends.
+            period = self._lease_ms / 3000 if self._renew() else min(1.0, self._lease_ms / 30_000)
         self._store.close()
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
         lease = self._lease()
         sent = time.monotonic()
         try:
             answer = self._store.run(verbs.renew(self._keys, lease.token, lease.length_ms, self._doing()))
         except BrokerError as error:
             self._outage.noticed(error)
-            return
+            return False
+        except Exception:
+            # A credential provider, a resolver: whatever it is, this thread must not end (R14).
+            log.exception("The lease could not be renewed.")
+            self._store.close()
+            return False
         if not answer.lost:
             lease.renewed(sent)
         self._told(lease, answer)
+        return True
 
     def _stalled(self) -> bool:
         """A loop that has not ticked for two leases is let go: its jobs belong to somebody who runs them."""

@@ -21,6 +21,7 @@ from ardiq.worker.pace import Pace
 from ardiq.worker.settler import Settler
 from ardiq.worker.slots import Slots
 
+REMEMBERED = 1_000  # aborts of jobs that are not here, after which the old ones are dropped
 REMEMBER = 2.0  # seconds that an abort is kept for a job whose claim may be on its way
 IDLE = 1.0  # seconds that an idle worker waits for a wake-up before it looks by itself (R2)
 BURST_LOOK = 0.02  # seconds between looks of a worker that is to end when nothing is left
@@ -84,7 +85,10 @@ class Pump:
         held = self.held.get(id)
         if held is None:
             now = time.monotonic()
-            self._aborts_heard = {one: at for one, at in self._aborts_heard.items() if now - at < REMEMBER}
+            if len(self._aborts_heard) >= REMEMBERED:
+                self._aborts_heard = {
+                    one: at for one, at in self._aborts_heard.items() if now - at < REMEMBER
+                }
             self._aborts_heard[id] = now
         return held
 
@@ -128,7 +132,12 @@ class Pump:
 
     def _may_overlap(self) -> bool:
         ahead = self._slots.load - self._pace.hold
-        return not self.stopping and self._pace.extra > self._options.concurrency and ahead < self._pace.extra
+        return (
+            not self.stopping
+            and not self._settler.full
+            and self._pace.extra > self._options.concurrency
+            and ahead < self._pace.extra
+        )
 
     def _want(self) -> int:
         return 0 if self._settler.full else self._pace.hold - self._slots.load
@@ -168,7 +177,7 @@ class Pump:
 
     async def _claim(self, want: int) -> verbs.Claimed | None:
         """Claim up to ``want`` jobs and queue them; None when Redis did not answer or the lease is lost."""
-        if self.reconcile and not await self._reconciled():
+        if self.reconcile and not await self.reconciled():
             return None
         self._claims += 1
         number, lease, sent = self._claims, self.lease, time.monotonic()
@@ -198,7 +207,9 @@ class Pump:
         except (ValueError, IndexError) as error:
             log.error("Job %s cannot be read; it stays held until this worker ends: %s", id, error)
             return
-        if self._aborts_heard and id in self._aborts_heard:
+        # Only what was heard after this claim was sent: earlier marks came with its reply, and what is older
+        # belongs perhaps to an earlier life of the id.
+        if self._aborts_heard and self._aborts_heard.get(id, 0.0) >= sent:
             marked = True
         held = self.held[id] = Held(record, number, lease, sent, marked)
         self._slots.waiting.append(held)
@@ -217,7 +228,7 @@ class Pump:
             taken[held.record.lane] = taken.get(held.record.lane, 0) + 1
         return [(lane, max(0, min(most, limits.get(lane, most) - taken.get(lane, 0)))) for lane in lanes]
 
-    async def _reconciled(self) -> bool:
+    async def reconciled(self) -> bool:
         """Make this worker and Redis agree on what it holds, after a reply may have been lost."""
         known = list(self.held)
         try:

@@ -16,7 +16,6 @@ from ardiq.core import events, reference
 from ardiq.core.codec import Codec
 from ardiq.core.context import JobContext, running
 from ardiq.core.errors import (
-    BadPayload,
     Interrupt,
     JobAborted,
     JobCrashed,
@@ -68,11 +67,6 @@ class Runner:
             return Outcome(Ending.ABORTED)
         if held.stop is not None:
             return Outcome(Ending.HANDED_BACK)
-        if record.raw[5:7] != b"00" and record.crashes >= self._options.crash_limit:
-            times = f"{record.crashes} times; CRASH_LIMIT is {self._options.crash_limit}"
-            return Outcome(
-                Ending.CRASHED, error=JobCrashed(f"The worker died while it ran this job, {times}.")
-            )
         definition = held.definition
         if definition is None:
             return Outcome(
@@ -80,6 +74,8 @@ class Runner:
             )
         reference.seen.list.clear()
         try:
+            if record.raw[5:7] != b"00" and record.crashes >= self._options.crash_limit:
+                return self._crashed(record.crashes)
             subject = f"{record.id}|{record.name}".encode()
             call: Any = self._codec.decode(CALL, subject, record.call)
             args, kwargs = call[0], call[1]
@@ -88,11 +84,16 @@ class Runner:
                     Ending.EXPIRED, error=JobExpired(f"Not started within {call[2]['expire_ms']:,} ms.")
                 )
             definition.check(args, kwargs)
-        except (BadPayload, TypeError, ValueError, IndexError, KeyError) as error:
+        except Exception as error:
+            # Whatever an extension or a deserializer raises: the worker must not be the one to suffer.
             return Outcome(Ending.REFUSED, error=error)
         held.refers = bool(reference.seen.list)
         self._begin(held, definition)
         return args, kwargs
+
+    def _crashed(self, crashes: int) -> Outcome:
+        times = f"{crashes} times; CRASH_LIMIT is {self._options.crash_limit}"
+        return Outcome(Ending.CRASHED, error=JobCrashed(f"The worker died while it ran this job, {times}."))
 
     def _expired(self, held: Held, meta: dict[str, Any]) -> bool:
         record, window = held.record, meta.get("expire_ms")

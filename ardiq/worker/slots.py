@@ -65,7 +65,7 @@ class Slots:
     @property
     def load(self) -> int:
         """Jobs that are here and have not ended."""
-        return self._on_loop + self.crew.load + len(self.waiting)
+        return self._on_loop + self.crew.load + len(self.waiting) + len(self._concluding)
 
     # -- starting ---------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class Slots:
             self._refill = self._loop.call_soon(self.fill)
 
     def _has_room(self) -> bool:
-        return self._on_loop + self.crew.busy < self._concurrency
+        return self._on_loop + self.crew.busy + len(self._concluding) < self._concurrency
 
     def _start(self, held: Held) -> bool:
         """Start a job if there is a slot for it."""
@@ -117,7 +117,7 @@ class Slots:
         crew = self.crew
         if crew.load >= crew.limit + self._pace.extra:
             return False
-        if self._on_loop + min(crew.load + 1, crew.limit) > self._concurrency:
+        if self._on_loop + len(self._concluding) + min(crew.load + 1, crew.limit) > self._concurrency:
             return False
         crew.submit(held)
         return True
@@ -160,7 +160,11 @@ class Slots:
         if hooks is not None:
             task = asyncio.ensure_future(hooks)
             self._concluding.add(task)
-            task.add_done_callback(self._concluding.discard)
+            task.add_done_callback(self._concluded)
+
+    def _concluded(self, task: asyncio.Task[None]) -> None:
+        self._concluding.discard(task)
+        self._go_on()
 
     def _go_on(self) -> None:
         if self.waiting:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from ardiq.core.errors import Interrupt
-from ardiq.core.retry import Outcome
+from ardiq.core.retry import Ending, Outcome
 from ardiq.worker.held import Held
 
 GROW_AFTER = 0.001  # seconds that a job may wait for a thread before another one is started
@@ -120,7 +120,15 @@ class Crew:
         except Interrupt as interrupt:
             # It arrived between two steps of the runner; the runner names it by the reason to stop.
             outcome = Outcome.interrupted(interrupt)
-        seat.take(None)
+        except BaseException as error:
+            # The runner answers for user code; should it fail itself, the thread must live on.
+            outcome = Outcome(Ending.REFUSED, error=error)
+        while True:
+            try:
+                seat.take(None)
+                break
+            except Interrupt:
+                continue  # it arrived in the call itself, before its own guard
         self._done.append((held, outcome))
         if not self._waking:
             self._waking = True

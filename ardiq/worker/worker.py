@@ -69,6 +69,7 @@ class Worker:
         self._burst = burst
         self._listed_ms = listed_ms or (lambda: max(options.result_ttl_ms, 0))
         self._outage = Outage()
+        self._hurry = asyncio.Event()
         self._stopped = False
         self._mismatches = 0
         self._ticked = time.monotonic()
@@ -79,7 +80,6 @@ class Worker:
     async def run(self) -> None:
         """Work. Returns after a clean stop; raises what ended a part of the worker that must not end."""
         self._loop = asyncio.get_running_loop()
-        self._hurry = asyncio.Event()
         self._clock = Clock()
         self._commit = AsyncStore(self._endpoint, retry=False)
         self._wake = AsyncStore(self._endpoint, limit=IDLE + 3, retry=False)
@@ -161,7 +161,8 @@ class Worker:
     async def _drain(self) -> None:
         for held in reversed(self._slots.withdraw()):
             self._give_back(held)
-        settling = asyncio.ensure_future(self._settler.run())
+        # The loop must go on to be seen to tick: a long drain is no stall.
+        settling = asyncio.gather(self._settler.run(), tick(self._tick))
         try:
             await self._quiet(self.options.grace_ms / 1000, self._hurry)
             if self._slots.busy:
@@ -171,6 +172,9 @@ class Worker:
             if self._slots.busy:
                 self.stuck = max(1, self._slots.running)
                 log.warning("%d jobs did not stop; their lease will run out.", self.stuck)
+            if self._held_by.reconcile:
+                # A claim whose reply was lost just before the stop: its jobs go back uncharged.
+                await self._held_by.reconciled()
             if await self._settler.flush(FLUSH):
                 await self._unregister()
         finally:
@@ -222,6 +226,12 @@ class Worker:
     def _tick(self) -> None:
         self._ticked = time.monotonic()
         self.events.look()
+        lease = self._held_by.lease
+        if not lease.believed:
+            for held in self._held_by.held.values():
+                # It may go on until it is told that it was taken, but whoever asks must know (R4, R5).
+                if held.context is not None:
+                    held.context.lease_lost = True
         if self._pace.adapts and self._slots.stale():
             # Slow tasks came behind fast ones: others may have what cannot start here (DESIGN 7.3).
             self._pace.slow_down()

@@ -9,6 +9,8 @@ local key = prefix .. 'job:' .. id
 local record = redis.call('GET', key)
 local letter = record and string.sub(record, 1, 1)
 local now = clock()
+-- First a write that a full server never refuses: a full queue must be one that can be emptied (R8).
+redis.call('ZREM', prefix .. 'aborts', '')
 if letter == 'R' then
   if redis.call('ZADD', prefix .. 'aborts', 'NX', now, id) == 0 then
     return 0
@@ -29,8 +31,8 @@ else
     redis.call('LREM', list, 1, id)
   end
 end
-local calls = tonumber(string.sub(record, stop + 1, stop + 6), 16)
-local history = tonumber(string.sub(record, stop + 7, stop + 12), 16)
+local calls = tonumber(string.sub(record, stop + 1, stop + 6), 16) or 0
+local history = tonumber(string.sub(record, stop + 7, stop + 12), 16) or 0
 local ended = 'A' .. string.sub(record, 2, 18) .. hex(now) .. '00000000'
   .. string.sub(record, 38, stop + 12 + calls + history) .. ARGV[3]
 if ttl == 0 then

@@ -35,13 +35,21 @@ local function push(command, lanes)
 end
 
 local function add(lanes, lane, id)
+  if lane == '' then
+    return  -- a record that is cut short; there is no place where it could run from
+  end
   lanes[lane] = lanes[lane] or {}
   table.insert(lanes[lane], id)
 end
 
 local function reap(dead)
   local theirs = prefix .. 'held:' .. dead
-  local found = redis.call('HSCAN', theirs, 0, 'COUNT', bound)[2]
+  -- One look covers part of a large hash; where that part is empty by now, the next one follows.
+  local cursor, found = '0', nil
+  repeat
+    local page = redis.call('HSCAN', theirs, cursor, 'COUNT', bound)
+    cursor, found = page[1], page[2]
+  until #found > 0 or cursor == '0'
   local ids = {}
   for i = 1, math.min(#found, bound * 2), 2 do
     ids[#ids + 1] = found[i]
@@ -51,7 +59,7 @@ local function reap(dead)
     local lanes = {}
     for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
       if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(dead, 1, 8) then
-        local crashes = math.min(tonumber(string.sub(record, 6, 7), 16) + 1, 255)
+        local crashes = math.min((tonumber(string.sub(record, 6, 7), 16) or 0) + 1, 255)
         local head = 'Q' .. string.sub(record, 2, 5) .. string.format('%02x', crashes)
           .. string.sub(record, 8, 18) .. stamp .. '00000000'
         redis.call('SETRANGE', prefix .. 'job:' .. ids[i], 0, head)

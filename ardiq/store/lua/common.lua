@@ -42,10 +42,14 @@ end
 -- lane, name and unique hash stand behind the fixed head of 37 bytes (core/job.py).
 local function texts(record)
   local _, stop, lane, name, unique = string.find(record, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n', 38)
-  return lane, name, unique, stop
+  -- Of a record that is cut short nothing is left out, so that no script stops half-way through its writes.
+  return lane or '', name or '', unique or '', stop or #record
 end
 
 local function release(unique, id)
+  if unique == '' then
+    return
+  end
   local key = prefix .. 'unique:' .. unique
   if redis.call('GET', key) == id then
     redis.call('DEL', key)

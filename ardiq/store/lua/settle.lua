@@ -122,7 +122,10 @@ local function trim(status, age, most, records)
   if over > 0 then
     if records then
       for _, id in ipairs(redis.call('ZRANGE', index, 0, over - 1)) do
-        redis.call('DEL', prefix .. 'job:' .. id)
+        -- An id may have begun another life since.
+        if redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 0) == 'F' then
+          redis.call('DEL', prefix .. 'job:' .. id)
+        end
       end
     end
     redis.call('ZREMRANGEBYRANK', index, 0, over - 1)

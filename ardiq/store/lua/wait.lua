@@ -14,6 +14,8 @@ if letter ~= 'Q' and letter ~= 'D' and letter ~= 'R' then
   return record
 end
 local waiters = prefix .. 'waiters'
+-- First a write that a full server never refuses, so that waiting works there, too (R8).
+redis.call('HDEL', waiters, '')
 local names = redis.call('HGET', waiters, id)
 if not names then
   redis.call('HSET', waiters, id, client)

@@ -1,0 +1,72 @@
+"""One record that is broken must not take its batch with it: what can go on goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from ardiq.core.job import JobStatus
+from ardiq.store import verbs
+from tests.store.bench import Bench
+
+W1, W2 = "1" * 32, "2" * 32
+
+
+def cut(bench: Bench, id: str, to: int = 38) -> None:
+    bench.redis.set(bench.keys.job(id), bench.redis.get(bench.keys.job(id))[:to])
+
+
+def test_promotion_goes_on_beside_a_record_that_is_cut_short(bench: Bench) -> None:
+    """R9: four of five due jobs are claimed, the fifth is the only one that suffers."""
+    ids = [f"j{number}" for number in range(5)]
+    bench.enqueue(*ids, delay_ms=1)
+    cut(bench, "j2")
+    bench.register(W1)
+    found: set[str] = set()
+    for number in range(1, 20):
+        found |= {id for id, _ in bench.claim(W1, number=number).jobs}
+    assert found == set(ids) - {"j2"}
+    bench.redis.delete(bench.keys.job("j2"))
+
+
+@pytest.mark.parametrize("digits", [b"zz", b"-1"])
+def test_reaping_goes_on_beside_a_record_with_broken_digits(bench: Bench, digits: bytes) -> None:
+    """R9: all jobs of the dead worker go back, also the one whose count of crashes cannot be read."""
+    ids = [f"j{number}" for number in range(5)]
+    bench.enqueue(*ids)
+    bench.register(W1, lease_ms=1)
+    bench.claim(W1)
+    bench.redis.setrange(bench.keys.job("j2"), 5, digits)
+    bench.redis.zadd(bench.keys.workers, {W1: 1})
+    bench.register(W2)
+    found = {id for number in range(1, 4) for id, _ in bench.claim(W2, number=number).jobs}
+    assert found == set(ids)
+
+
+def test_a_dead_worker_that_held_thousands_is_reaped_to_the_last(bench: Bench) -> None:
+    """R2: a hundred with each claim, however large the hash was."""
+    count = 2_600
+    ids = [f"j{number:04}" for number in range(count)]
+    for at in range(0, count, verbs.CHUNK):
+        bench.enqueue(*ids[at : at + verbs.CHUNK])
+    bench.register(W1)
+    for number in range(1, 8):
+        bench.claim(W1, most=verbs.CHUNK, number=number)
+    assert bench.redis.hlen(bench.keys.held(W1)) == count
+    bench.redis.zadd(bench.keys.workers, {W1: 1})
+    bench.register(W2)
+    for number in range(1, 40):
+        bench.claim(W2, most=1, number=number)
+    assert bench.redis.hlen(bench.keys.held(W1)) == 0
+
+
+def test_trimming_spares_an_id_that_lives_again(bench: Bench) -> None:
+    """F1: the list of dead letters may hold an id whose record is another life by now."""
+    bench.enqueue("again")
+    bench.redis.zadd(bench.keys.ended(JobStatus.FAILED), {"again": 1})
+    bench.enqueue("other", lane="high")
+    bench.register(W1)
+    claimed = bench.claim(W1, most=1, lanes=["high"])
+    job = bench.record(claimed.jobs[0][0])
+    ended = verbs.finished(job, 1, JobStatus.FAILED, 1, 60_000, W1, b"out")
+    bench.run(verbs.settle(bench.keys, W1, [ended], listed_ms=0, failed_ms=0, failed_most=1))
+    assert bench.redis.get(bench.keys.job("again"))[:1] == b"Q"
