@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar, overload
+
+from django.core.exceptions import ImproperlyConfigured
 
 from ardiq import bulk, conf, owners
 from ardiq.connection import Broker, broker
@@ -138,7 +140,10 @@ class Ardiq(Window):
         if queue not in (None, self.queue_name):
             raise ValueError(f"queue={queue!r}: this decorator belongs to the queue {self.queue_name!r}.")
         if priority is not None:
-            self.check_lane(priority)
+            # With settings that are wrong altogether tasks.py is imported all the same, so that the system
+            # check can say what is wrong with them; the first use raises.
+            with suppress(ImproperlyConfigured):
+                self.check_lane(priority)
         return Definition.checked(
             fn,
             name=name,

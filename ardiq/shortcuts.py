@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
+from django.core.exceptions import ImproperlyConfigured
+
 from ardiq import conf
 from ardiq.api import Ardiq
 from ardiq.core.errors import ArdiqError
@@ -21,13 +23,22 @@ def queue(alias: str = "default") -> Ardiq:
     """The queue of this name as settings describe it: the owner of ``@ardiq.task(queue=alias)``."""
     app = _settings_apps.get(alias)
     if app is None:
-        if alias not in conf.known_aliases():
-            raise ValueError(
-                f"There is no queue {alias!r} in the ARDIQ setting; it has {', '.join(conf.known_aliases())}."
-            )
+        _check_alias(alias)
         app = _settings_apps[alias] = Ardiq(alias)
         app.from_settings = True
     return app
+
+
+def _check_alias(alias: str) -> None:
+    try:
+        known = conf.known_aliases()
+    except ImproperlyConfigured:
+        return  # tasks.py may be imported all the same, so that the system check can say what is wrong
+    if alias not in known:
+        raise ValueError(
+            f"There is no queue {alias!r} in the ARDIQ setting; it has {', '.join(known)}. "
+            f"Add it there, or name another: @task(queue={known[0]!r})."
+        )
 
 
 @overload

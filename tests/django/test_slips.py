@@ -104,3 +104,25 @@ def test_a_burst_without_redis_says_so_and_ends() -> None:
     """H7: it was to do what is due and end; whoever started it hears that it could not."""
     done = command("--burst", ARDIQ_TEST_SETTINGS='{"default": {"REDIS_URL": "redis://127.0.0.1:1/0"}}')
     assert done.returncode == 1 and "cannot be reached" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "code"),
+    [
+        ('{"REDIS_URL": "redis://127.0.0.1:1/0"}', "ardiq.E001"),
+        ('{"default": {"PRIORITIES": ["low", "low"]}}', "ardiq.E0"),
+        ('{"default": {"CONCURENCY": 3}}', "ardiq.E0"),
+    ],
+    ids=["flat", "doubled lane", "unknown option"],
+)
+def test_wrong_settings_reach_the_system_check_although_there_are_tasks(setting: str, code: str) -> None:
+    """A1: tasks.py is imported before checks run, and must not get in their way."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "manage.py"), "check"],
+        env={**os.environ, "ARDIQ_TEST_SETTINGS": setting, "ARDIQ_TEST_APPS": "tests.shop"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1 and code in done.stderr and "HINT" in done.stderr
+    assert "Traceback" not in done.stderr
