@@ -155,3 +155,19 @@ def test_a_name_that_cannot_be_one(app: Ardiq, stored: Stored) -> None:
         with pytest.raises(ValueError, match="no valid task name"):
             app.send_sync(name)
     assert stored() == set()
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_order_is_kept_also_on_a_server_that_does_not_know_the_script(
+    app: Ardiq, redis_url: str, flushed: bool
+) -> None:
+    """C9, C12: jobs of one bulk stand in their lane as they were given, however the server got its scripts."""
+    count = 2_100
+    if flushed:
+        with redis.Redis.from_url(redis_url) as server:
+            server.script_flush()
+    calls = [app.ref("t").prepare(number) for number in range(count)]
+    jobs = asyncio.run(app.enqueue_many(calls))
+    with redis.Redis.from_url(redis_url) as server:
+        lane = server.lrange(app.broker.keys.lane(app.options.default_priority), 0, -1)
+    assert [id.decode() for id in lane] == [job.id for job in jobs]
