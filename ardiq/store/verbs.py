@@ -33,9 +33,10 @@ _GIVE_BACK = b"Q"
 _RETRY = b"D"
 
 
-# id, lane, options, tail: one job as enqueue.lua takes it. A plain tuple, because
-# making anything else for each job of a batch costs as much as encoding it.
-NewJob = tuple[str, str, str, bytes]
+# One job to be stored: id, lane, and for a plain one the start of its record (bytes) and its call, else its
+# options (str) and its tail. A plain tuple, because making anything else for each job of a batch costs as
+# much as encoding it.
+NewJob = tuple[str, str, bytes | str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _same(reply: Any) -> Any:
 
 def plain_job(id: str, lane: str, start: bytes, call: bytes) -> NewJob:
     """A job without options under a random id; ``start`` as of core.job.tail_start."""
-    return (id, lane, "", b"%b%06x000000%b" % (start, len(call), call))
+    return (id, lane, start, call)
 
 
 def new_job(
@@ -95,15 +96,19 @@ def new_job(
 
 def enqueue(keys: Keys, jobs: Sequence[NewJob]) -> Call:
     """Store jobs. Answers for each: True (created), False (id taken), or the id that holds its slot."""
-    lanes = {job[1] for job in jobs}
-    if len(lanes) == 1 and not any(job[2] for job in jobs):
-        argv: list[Part] = [*lanes]
-        for id, _, _, record in jobs:
-            argv += (id, record)
+    starts = {job[2] for job in jobs}
+    start = starts.pop()
+    if starts or isinstance(start, str):
+        argv: list[Part] = ["", ""]
+        for id, lane, options, record in jobs:
+            if isinstance(options, bytes):
+                argv += (id, lane, "", tail(options, record))
+            else:
+                argv += (id, lane, options, record)
     else:
-        argv = [""]
-        for job in jobs:
-            argv += job
+        argv = [jobs[0][1], start]
+        for id, _, _, call in jobs:
+            argv += (id, call)
     return script("enqueue").call(keys.prefix, argv, _answers)
 
 

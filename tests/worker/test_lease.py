@@ -162,6 +162,7 @@ def test_nothing_starts_under_a_lease_that_is_not_believed(
         job = second.enqueue_sync()
         until(lambda: job.status_sync() is JobStatus.RUNNING, what="claimed ahead")
         held = until(lambda: here.worker._held_by.held.get(job.id))
+        until(lambda: here.worker._slots.crew.load == 2, what="waiting for the thread")
         with monkeypatch.context() as frozen:
             # Every claim of the pump would renew it.
             frozen.setattr(Lease, "renewed", lambda self, sent: None)

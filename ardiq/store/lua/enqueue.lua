@@ -1,7 +1,8 @@
 -- Store new jobs and make them runnable, or scheduled.
 -- KEYS 1: prefix
--- ARGV 1 + 2 n: lane, then for each job id, tail: plain jobs of one lane under random ids; or '', then for
---   each job id, lane, options, tail. tail: the record behind its worker field; options: '' plain or
+-- ARGV 2 + 2 n: lane, start of the records behind their worker field (lane, name, no unique hash), then for
+--   each job id, call: plain jobs of one task under random ids; or '', '', then for each job id, lane,
+--   options, tail. tail: the whole record behind its worker field; options: '' plain or
 --   'mode;due;unique', mode: 'r' replace an ended job of this id; due: '' now, '+ms' from now, '=ms'
 --   absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'
 -- RETURNS how many, when all were stored; else a list: 1 stored (or stored before by this very call), 0 the
@@ -13,17 +14,28 @@ local now = clock()
 local stamp = hex(now)
 local READY = '00000' .. stamp .. stamp .. '00000000'
 local jobs = prefix .. 'job:'
-local lane_of_all = ARGV[1]
+local lane_of_all, start = ARGV[1], ARGV[2]
 
--- Plain jobs of one lane, as almost all are, take one command for the whole batch. This stands before
+-- Lengths of the call and of the history, which is empty.
+local sizes = {}
+local function size(call)
+  local text = sizes[#call]
+  if not text then
+    text = string.format('%06x000000', #call)
+    sizes[#call] = text
+  end
+  return text
+end
+
+-- Plain jobs of one task, as almost all are, take one command for the whole batch. This stands before
 -- everything else because the time of a single enqueue is mostly what its script sets up.
 if lane_of_all ~= '' then
-  local args, ids, values, plain = ARGV, {}, {}, 'Q0' .. READY
-  for i = 2, #args, 2 do
-    local id = args[i]
-    ids[i / 2] = id
-    values[i - 1] = jobs .. id
-    values[i] = plain .. args[i + 1]
+  local args, ids, values, plain = ARGV, {}, {}, 'Q0' .. READY .. start
+  for i = 3, #args, 2 do
+    local id, call = args[i], args[i + 1]
+    ids[(i - 1) / 2] = id
+    values[i - 2] = jobs .. id
+    values[i - 1] = plain .. (sizes[#call] or size(call)) .. call
   end
   if redis.call('MSETNX', unpack(values)) == 1 then
     redis.call('RPUSH', prefix .. 'lane:' .. lane_of_all, unpack(ids))
@@ -107,11 +119,11 @@ local function store(id, lane, options, tail)
 end
 
 if lane_of_all ~= '' then
-  for i = 2, #ARGV, 2 do
-    out[#out + 1] = store(ARGV[i], lane_of_all, '', ARGV[i + 1])
+  for i = 3, #ARGV, 2 do
+    out[#out + 1] = store(ARGV[i], lane_of_all, '', start .. size(ARGV[i + 1]) .. ARGV[i + 1])
   end
 else
-  for i = 2, #ARGV, 4 do
+  for i = 3, #ARGV, 4 do
     out[#out + 1] = store(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
   end
 end
