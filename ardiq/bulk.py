@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
@@ -38,11 +37,16 @@ class Batches:
         if len(self._jobs) == verbs.CHUNK:
             self.all()
 
-    def take(self, calls: Iterator[Prepared]) -> None:
-        """``add`` for all of them."""
-        own = self._own
-        while chunk := [call.build(own) for call in islice(calls, verbs.CHUNK)]:
-            self._full.append(own.batch(chunk))
+    def take(self, owner: Owner, calls: Iterable[Prepared]) -> None:
+        """``add`` for all calls of one queue; in one loop, because there may be very many."""
+        own, chunk = self._own, self._jobs
+        for call in calls:
+            if call.__class__ is not Prepared or call.target.app is not owner:
+                check(owner, call)
+            chunk.append(call.build(own))
+            if len(chunk) == verbs.CHUNK:
+                self._full.append(own.batch(chunk))
+                chunk.clear()
 
     def all(self) -> list[Batch]:
         if self._jobs:
@@ -68,7 +72,7 @@ class Batches:
 async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     own = owner.broker
     batches = Batches(own)
-    batches.take(_mine(owner, calls))
+    batches.take(owner, calls)
     jobs: list[Job[Any]] = []
     if batches.all():
         async for ids, answers in own.here().submit_many(batches.all()):
@@ -82,7 +86,8 @@ def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     leaving: dict[str, Batches] = {}
     when_of: dict[Enqueuable[Any, Any], str] = {}
     order: list[str] = []
-    for call in _mine(owner, calls):
+    for call in calls:
+        check(owner, call)
         when = when_of.get(call.target)
         if when is None:
             when = when_of[call.target] = _when(call.target, own)
@@ -102,15 +107,13 @@ def _when(target: Enqueuable[Any, Any], own: Broker) -> str:
     return target.call_options.using or DEFAULT_DB_ALIAS
 
 
-def _mine(owner: Owner, calls: Iterable[Prepared]) -> Iterator[Prepared]:
-    """The calls, each checked to be one and of this queue."""
-    for call in calls:
-        if call.__class__ is not Prepared:
-            raise TypeError(f"enqueue_many takes prepared calls, got {call!r}; write task.prepare(...).")
-        its = call.target.app
-        if its is not owner and its.queue_name != owner.queue_name:
-            raise ValueError(
-                f"{call.target.name} belongs to the queue {its.queue_name!r}, not "
-                f"{owner.queue_name!r}; send each queue's calls on their own."
-            )
-        yield call
+def check(owner: Owner, call: object) -> None:
+    """Raise TypeError for what is no prepared call, ValueError for one of another queue."""
+    if not isinstance(call, Prepared):
+        raise TypeError(f"enqueue_many takes prepared calls, got {call!r}; write task.prepare(...).")
+    its = call.target.app
+    if its is not owner and its.queue_name != owner.queue_name:
+        raise ValueError(
+            f"{call.target.name} belongs to the queue {its.queue_name!r}, not "
+            f"{owner.queue_name!r}; send each queue's calls on their own."
+        )

@@ -133,7 +133,7 @@ def broker(options: Options) -> Broker:
     return found
 
 
-_ids: list[str] = []
+ids: list[str] = []  # made ahead; whoever takes one pops it
 _POOL = 256
 ID_SIZE = 32  # characters of an id that new_id makes
 _VERSION_4 = bytes(0x40 | (byte & 0x0F) for byte in range(256))
@@ -146,16 +146,16 @@ def new_id() -> str:
     From a pool of random bytes: one system call for many ids is a tenth of the cost of uuid4 (PEERS, 2).
     """
     try:
-        return _ids.pop()
+        return ids.pop()
     except IndexError:
         raw = bytearray(secrets.token_bytes(16 * _POOL))
         raw[6::16] = raw[6::16].translate(_VERSION_4)
         raw[8::16] = raw[8::16].translate(_VARIANT)
         digits = raw.hex()
-        _ids.extend([digits[at : at + 32] for at in range(0, 32 * _POOL, 32)])
-        return _ids.pop()
+        ids.extend([digits[at : at + 32] for at in range(0, 32 * _POOL, 32)])
+        return ids.pop()
 
 
 # A child that went on with the pool of its parent would hand out the same ids.
-os.register_at_fork(after_in_child=_ids.clear)
+os.register_at_fork(after_in_child=ids.clear)
 os.register_at_fork(after_in_child=_brokers.clear)
