@@ -161,7 +161,7 @@ def test_a_name_that_cannot_be_one(app: Ardiq, stored: Stored) -> None:
 def test_order_is_kept_also_on_a_server_that_does_not_know_the_script(
     app: Ardiq, redis_url: str, flushed: bool
 ) -> None:
-    """C9, C12: jobs of one bulk stand in their lane as they were given, however the server got its scripts."""
+    """C9, C12: jobs of one bulk stand in their lane as they were given, whatever the server knew."""
     count = 2_100
     if flushed:
         with redis.Redis.from_url(redis_url) as server:
