@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 ENQUEUED = "enqueued"
 STARTED = "started"
@@ -39,7 +38,6 @@ class Event:
     duration_ms: float = 0.0
     delay_ms: int = 0
     error: BaseException | None = None
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 Listener = Callable[[Event], None]

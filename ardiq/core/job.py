@@ -58,7 +58,6 @@ LETTERS = {
     "A": JobStatus.ABORTED,
     "X": JobStatus.EXPIRED,
 }
-LETTER_OF = {status: letter for letter, status in LETTERS.items()}
 LETTER_BYTES = {letter.encode(): status for letter, status in LETTERS.items()}
 BYTES_OF = {status: letter for letter, status in LETTER_BYTES.items()}
 LIVE = (JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING)

@@ -54,10 +54,6 @@ class Subscription:
         if self._link is not None:
             self._link.close()
 
-    @property
-    def open_now(self) -> bool:
-        return self._link is not None and not self._link.closed
-
     def __aiter__(self) -> Subscription:
         return self
 

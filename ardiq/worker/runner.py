@@ -25,7 +25,7 @@ from ardiq.core.errors import (
 )
 from ardiq.core.job import FLAG_STARTED
 from ardiq.core.options import Options
-from ardiq.core.outcome import CALL
+from ardiq.core.outcome import CALL, call_subject
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
 from ardiq.worker.held import Clock, Held, Stop
@@ -76,8 +76,7 @@ class Runner:
         try:
             if record.raw[5:7] != b"00" and record.crashes >= self._options.crash_limit:
                 return self._crashed(record.crashes)
-            subject = f"{record.id}|{record.name}".encode()
-            call: Any = self._codec.decode(CALL, subject, record.call)
+            call: Any = self._codec.decode(CALL, call_subject(record.id, record.name), record.call)
             args, kwargs = call[0], call[1]
             if len(call) > 2 and self._expired(held, call[2]):
                 return Outcome(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ardiq.core.job import ENDED, HEAD, LETTER_OF, LETTERS, LIVE, NOBODY, JobRecord, JobStatus, check_id
+from ardiq.core.job import BYTES_OF, ENDED, HEAD, LETTERS, LIVE, NOBODY, JobRecord, JobStatus, check_id
 
 FIELDS: dict[str, Any] = {
     "status": JobStatus.RUNNING,
@@ -113,7 +113,7 @@ def test_statuses_are_texts_and_know_whether_they_are_final() -> None:
         "scheduled", "queued", "running", "succeeded", "failed", "aborted", "expired", "not_found",
     ]  # fmt: skip
     assert {status for status in JobStatus if status.finished} == set(ENDED)
-    assert set(LIVE) | set(ENDED) == set(LETTERS.values()) == set(LETTER_OF)
+    assert set(LIVE) | set(ENDED) == set(LETTERS.values()) == set(BYTES_OF)
     assert not JobStatus.NOT_FOUND.finished and JobStatus.FAILED == "failed"
 
 
