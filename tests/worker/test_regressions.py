@@ -25,14 +25,18 @@ Make = Callable[..., Working]
 def test_a_drain_longer_than_the_lease_is_no_stall(app: Ardiq, working: Make) -> None:
     """H3: a worker that waits for its last job renews its lease all the while, and exits by itself."""
 
+    began = threading.Event()
+
     @app.task(name="long")
     async def long() -> str:
-        await asyncio.sleep(2.5)
+        began.set()
+        await asyncio.sleep(4)
         return "done"
 
-    with working(lease_ms=600, grace_ms=10_000) as here:
+    with working(lease_ms=1_500, grace_ms=15_000) as here:
         job = long.enqueue_sync()
-        until(lambda: job.status_sync() is JobStatus.RUNNING)
+        # A job is "running" from its claim on; one that has not begun is handed back by a stop.
+        assert began.wait(10)
         here.stop()
         here.ends()
     result = job.result_sync()
