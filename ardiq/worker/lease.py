@@ -20,6 +20,7 @@ from ardiq.core.errors import BrokerError
 from ardiq.store import verbs
 from ardiq.store.client import Store
 from ardiq.store.keys import Keys
+from ardiq.worker import faults
 from ardiq.worker.outage import Outage
 
 log = logging.getLogger("ardiq.worker")
@@ -79,6 +80,8 @@ class Renewal(threading.Thread):
 
     def _renew(self) -> bool:
         lease = self._lease()
+        if faults.armed:
+            faults.hit("before_renew")
         sent = time.monotonic()
         try:
             answer = self._store.run(verbs.renew(self._keys, lease.token, lease.length_ms, self._doing()))
@@ -90,6 +93,8 @@ class Renewal(threading.Thread):
             log.exception("The lease could not be renewed.")
             self._store.close()
             return False
+        if faults.armed:
+            faults.hit("after_renew")
         if not answer.lost:
             lease.renewed(sent)
         self._told(lease, answer)

@@ -14,6 +14,7 @@ from ardiq.core.options import Options
 from ardiq.store import verbs
 from ardiq.store.client import AsyncStore
 from ardiq.store.keys import Keys
+from ardiq.worker import faults
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.lease import Lease
 from ardiq.worker.outage import Outage
@@ -179,6 +180,8 @@ class Pump:
         """Claim up to ``want`` jobs and queue them; None when Redis did not answer or the lease is lost."""
         if self.reconcile and not await self.reconciled():
             return None
+        if faults.armed:
+            faults.hit("before_claim")
         self._claims += 1
         number, lease, sent = self._claims, self.lease, time.monotonic()
         most = min(want, verbs.CHUNK)
@@ -197,6 +200,8 @@ class Pump:
         self.outage.over()
         lease.renewed(sent)
         self._clock.set(claimed.now)
+        if faults.armed and claimed.jobs:
+            faults.hit("after_claim")
         for id, raw in claimed.jobs:
             self._accept(id, raw, number, lease, sent, id in claimed.aborted)
         return claimed
@@ -231,12 +236,16 @@ class Pump:
     async def reconciled(self) -> bool:
         """Make this worker and Redis agree on what it holds, after a reply may have been lost."""
         known = list(self.held)
+        if faults.armed:
+            faults.hit("before_reconcile")
         try:
             back, gone = await self._commit.run(verbs.reconcile(self._keys, self.lease.token, known))
         except BrokerError as error:
             self.outage.noticed(error)
             await self.pause()
             return False
+        if faults.armed:
+            faults.hit("after_reconcile")
         if back == -1:
             await self.lose_lease(self.lease)
             return False

@@ -28,6 +28,7 @@ from ardiq.core.options import Options
 from ardiq.core.outcome import CALL, call_subject
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
+from ardiq.worker import faults
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import Judge
 
@@ -101,6 +102,8 @@ class Runner:
         return bool(self._clock.now() > record.enqueued + window)
 
     def _begin(self, held: Held, definition: Definition) -> None:
+        if faults.armed:
+            faults.hit("before_start")
         record = held.record
         record.flags |= FLAG_STARTED
         held.began = time.monotonic()
@@ -125,6 +128,8 @@ class Runner:
         try:
             call = self.admit(held)
             outcome = call if isinstance(call, Outcome) else await self._run_async(held, *call)
+            if faults.armed and held.began:
+                faults.hit("after_task")
             # From here on nothing may cancel: a verdict that is made must reach the settler.
             held.over = True
             hooks = self._judge.conclude(held, outcome)
@@ -182,7 +187,10 @@ class Runner:
 
     def perform_sync(self, held: Held, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
         """Run a sync task in the calling thread, in a context of its own. Never raises an Exception."""
-        return Context().run(self._run_sync, held, args, kwargs)
+        outcome = Context().run(self._run_sync, held, args, kwargs)
+        if faults.armed:
+            faults.hit("after_task")
+        return outcome
 
     def _run_sync(self, held: Held, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
         definition = held.definition

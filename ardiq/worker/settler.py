@@ -17,6 +17,7 @@ from ardiq.store import verbs
 from ardiq.store.client import AsyncStore
 from ardiq.store.keys import Keys
 from ardiq.store.verbs import Settlement
+from ardiq.worker import faults
 from ardiq.worker.held import Held
 from ardiq.worker.lease import Lease
 from ardiq.worker.outage import Outage
@@ -92,7 +93,11 @@ class Settler:
             failed_ms=max(self._options.failed_ttl_ms, 0),
             failed_most=self._options.failed_max,
         )
+        if faults.armed:
+            faults.hit("before_flush")
         refused: dict[str, str] = await self._store.run(call)
+        if faults.armed:
+            faults.hit("after_flush")
         return refused
 
     async def flush(self, timeout: float) -> bool:

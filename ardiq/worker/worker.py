@@ -18,6 +18,7 @@ from ardiq.store import verbs
 from ardiq.store.client import AsyncStore, Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
+from ardiq.worker import faults
 from ardiq.worker.chores import listen_for_aborts, tick, watched
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import ErrorHook, Judge
@@ -145,6 +146,8 @@ class Worker:
             else:
                 self._clock.set(now)
                 lease.renewed(sent)
+                if faults.armed:
+                    faults.hit("after_register")
                 return lease
         return None
 
@@ -159,6 +162,8 @@ class Worker:
             self._hurry.set()
 
     async def _drain(self) -> None:
+        if faults.armed:
+            faults.hit("before_give_back")
         for held in reversed(self._slots.withdraw()):
             self._give_back(held)
         # The loop must go on to be seen to tick: a long drain is no stall.
@@ -188,6 +193,8 @@ class Worker:
             await asyncio.sleep(0.02)
 
     async def _unregister(self) -> None:
+        if faults.armed:
+            faults.hit("before_unregister")
         try:
             await self._commit.run(verbs.unregister(self.keys, self._held_by.lease.token))
         except BrokerError as error:
