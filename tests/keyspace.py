@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from ardiq.core.job import LETTERS
 from ardiq.store import keys as keys_module
 from ardiq.store.keys import Keys
+from tests.server import admin
 
 _ROW = re.compile(r"^``([^`]+)``\s+(string|list|zset|hash)\s", re.M)
 
@@ -77,5 +77,5 @@ def orderly(request: pytest.FixtureRequest, clean: None) -> Iterator[None]:
     queue = request.getfixturevalue("queue_name") if used else ""
     yield
     if used:
-        with redis.Redis.from_url(url) as client:
+        with admin(url) as client:
             assert faults(client, queue) == []

@@ -69,6 +69,11 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
     process.wait(timeout=10)
 
 
+def admin(url: str) -> redis.Redis:
+    """A client with all rights on the server behind the url of a test, for looks and tricks of the test."""
+    return redis.Redis.from_url(url)
+
+
 def answers(url: str, seconds: float) -> bool:
     """Whether a server answers at the url within so many seconds."""
     deadline = time.monotonic() + seconds
@@ -119,6 +124,6 @@ def clean(request: pytest.FixtureRequest) -> Iterator[None]:
     queue = request.getfixturevalue("queue_name") if used else ""
     yield
     if used:
-        with redis.Redis.from_url(url) as client:
+        with admin(url) as client:
             for key in client.scan_iter(match=Keys(queue).prefix + "*", count=1000):
                 client.unlink(key)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from django.core.exceptions import ImproperlyConfigured
 
 import ardiq
@@ -20,6 +19,7 @@ from ardiq import Ardiq, ArdiqError, Retry
 from ardiq.core.errors import EncodeError, OptionError, TooLarge
 from ardiq.enqueuing import Task
 from ardiq.store.keys import Keys
+from tests.server import admin
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,7 +39,7 @@ def add(app: Ardiq) -> Task[..., int]:
 
 
 def keys(url: str, queue: str) -> set[bytes]:
-    with redis.Redis.from_url(url) as client:
+    with admin(url) as client:
         return set(client.scan_iter(Keys(queue).prefix + "*", count=1000))
 
 

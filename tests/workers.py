@@ -15,12 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from ardiq import Ardiq, running
 from ardiq.store.keys import Keys
 from ardiq.upkeep import DjangoUpkeep
 from ardiq.worker.worker import Worker
+from tests.server import admin
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -114,7 +113,7 @@ class Workers:
         return process
 
     def registered(self) -> set[bytes]:
-        with redis.Redis.from_url(self.url) as client:
+        with admin(self.url) as client:
             found: Any = client.zrange(self._keys.workers, 0, -1)
             return set(found)
 

@@ -16,11 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import redis
-
 import ardiq
 from ardiq.results import JobInfo
 from ardiq.store.keys import Keys
+from tests.server import admin
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -103,7 +102,7 @@ class Project:
     def jobs(self) -> list[JobInfo]:
         """All that is stored in the queue, oldest first."""
         prefix = Keys("default").prefix + "job:"
-        with redis.Redis.from_url(self.url) as client:
+        with admin(self.url) as client:
             ids = [key.decode().removeprefix(prefix) for key in client.scan_iter(prefix + "*", count=1000)]
         infos = [info for id in ids if (info := self.app.info_sync(id))]
         return sorted(infos, key=lambda info: info.enqueue_time)
@@ -161,6 +160,6 @@ class Project:
 
 def forget(url: str) -> None:
     """Empty the queue "default" of this database."""
-    with redis.Redis.from_url(url) as client:
+    with admin(url) as client:
         for key in client.scan_iter(match=Keys("default").prefix + "*", count=1000):
             client.unlink(key)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
 
 from ardiq import Ardiq, JobStatus
 from tests.keyspace import faults
+from tests.server import admin
 from tests.workers import Workers, until
 
 JOBS, DEATHS, HELD = 500, 5, 8
@@ -51,7 +51,7 @@ def all_ended(app: Ardiq, ids: list[str]) -> bool:
 
 def orderly(workers: Workers) -> None:
     """R20, while nothing moves."""
-    with redis.Redis.from_url(workers.url) as client:
+    with admin(workers.url) as client:
         assert faults(client, workers.queue) == []
 
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import redis
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -18,6 +17,7 @@ from ardiq.adminui import lists, sources
 from ardiq.store.client import Store
 from ardiq.store.keys import Keys
 from tests.admin.conftest import CARD, LIST, Shop, SignIn, Work, ids
+from tests.server import admin
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def test_expired_records_leave_the_list(boss: Client, shop: Shop, work: Work, re
     kept = shop.fail.enqueue_sync().id
     work()
     keys = Keys(shop.app.queue_name)
-    with redis.Redis.from_url(redis_url) as client:
+    with admin(redis_url) as client:
         client.delete(*(keys.job(id) for id in gone))
     assert ids(boss) == [kept]
     assert "Succeeded (0)" in boss.get(LIST).content.decode()
@@ -189,7 +189,7 @@ def test_what_cannot_be_read_is_listed(
     assert ids(boss) == [job.id]
     text = boss.get(f"{LIST}{job.id}/change/").content.decode()
     assert "cannot be read" in text and "signature" in text
-    with redis.Redis.from_url(redis_url) as client:
+    with admin(redis_url) as client:
         client.setrange(Keys(shop.app.queue_name).job(job.id), 0, b"?")
     assert ids(boss) == [job.id]
     assert "unreadable" in boss.get(f"{LIST}{job.id}/change/").content.decode()
@@ -201,7 +201,7 @@ def two(app: Ardiq, redis_url: str, queue_name: str, settings: Settings) -> Iter
     other = f"{queue_name}-b"
     settings.ARDIQ = {name: {"REDIS_URL": redis_url} for name in (queue_name, other)}
     yield [Ardiq(queue_name), Ardiq(other)]
-    with redis.Redis.from_url(redis_url) as client:
+    with admin(redis_url) as client:
         for key in client.scan_iter(Keys(other).prefix + "*"):
             client.unlink(key)
 

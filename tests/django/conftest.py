@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-import redis
 
 from ardiq import Ardiq, running
 from ardiq.store.keys import Keys
 from ardiq.upkeep import DjangoUpkeep
+from tests.server import admin
 
 Work = Callable[..., None]
 Stored = Callable[[], set[str]]
@@ -39,7 +39,7 @@ def stored(redis_url: str, queue_name: str) -> Stored:
     prefix = Keys(queue_name).prefix + "job:"
 
     def ids() -> set[str]:
-        with redis.Redis.from_url(redis_url) as client:
+        with admin(redis_url) as client:
             return {key.decode().removeprefix(prefix) for key in client.scan_iter(prefix + "*", count=1000)}
 
     return ids

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 import ardiq
 from ardiq import Ardiq, Job, JobStatus
 from ardiq.enqueuing import Prepared, Task
 from tests.django.conftest import Stored, Work
+from tests.server import admin
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_nothing_is_a_no_op() -> None:
 
 
 def commands(url: str) -> int:
-    with redis.Redis.from_url(url) as client:
+    with admin(url) as client:
         stats = client.info("commandstats")
     return sum(found["calls"] for name, found in stats.items() if name in ("cmdstat_evalsha", "cmdstat_eval"))
 
@@ -164,10 +164,10 @@ def test_order_is_kept_also_on_a_server_that_does_not_know_the_script(
     """C9, C12: jobs of one bulk stand in their lane as they were given, whatever the server knew."""
     count = 2_100
     if flushed:
-        with redis.Redis.from_url(redis_url) as server:
+        with admin(redis_url) as server:
             server.script_flush()
     calls = [app.ref("t").prepare(number) for number in range(count)]
     jobs = asyncio.run(app.enqueue_many(calls))
-    with redis.Redis.from_url(redis_url) as server:
+    with admin(redis_url) as server:
         lane = server.lrange(app.broker.keys.lane(app.options.default_priority), 0, -1)
     assert [id.decode() for id in lane] == [job.id for job in jobs]

@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 import pytest
-import redis
 
 from ardiq import Ardiq, Job, JobStatus, Retry, TaskError, TaskResult, current_job
 from ardiq.enqueuing import Task
 from tests.django.conftest import Work
+from tests.server import admin
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_lost_push(app: Ardiq, add: Task[..., int], work: Work, redis_url: str
     job = add.enqueue_sync(2, 3)
 
     def cut_and_work() -> None:
-        with redis.Redis.from_url(redis_url) as client:
+        with admin(redis_url) as client:
             assert client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") >= 1
         work(app)
 

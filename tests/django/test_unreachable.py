@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from ardiq import Ardiq, ArdiqError, BrokerError, Job
 from tests.django.conftest import Stored, Work
 from tests.proxy import Proxy
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
 
 BOUND = 3.0  # seconds (C13)
 SLACK = 0.5  # seconds that a busy machine may add
@@ -93,7 +92,7 @@ def frozen(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     process = start_server(need_binary(), tmp_path, port)
     url = f"redis://127.0.0.1:{port}/0"
     assert answers(url, 10)
-    with redis.Redis.from_url(url) as client:
+    with admin(url) as client:
         pid = int(client.info("server")["process_id"])
     yield url, lambda: os.kill(pid, signal.SIGSTOP)
     os.kill(pid, signal.SIGCONT)
@@ -145,7 +144,7 @@ def test_an_interrupted_batch_mixes_up_no_answers(frozen: tuple[str, Callable[[]
     url, freeze = frozen
     app = Ardiq("q", redis_url=url)
     app.send_sync("warm")
-    with redis.Redis.from_url(url) as client:
+    with admin(url) as client:
         pid = int(client.info("server")["process_id"])
 
     def ring(*_: object) -> None:
@@ -170,7 +169,7 @@ def test_a_stale_connection_is_replaced_silently(app: Ardiq, redis_url: str, sto
     """C13: connections that the server has closed meanwhile are opened anew, without a word to the caller."""
 
     def cut() -> None:
-        with redis.Redis.from_url(redis_url) as client:
+        with admin(redis_url) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     async def go_on() -> None:

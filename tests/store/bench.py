@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import redis
-
 from ardiq.core.job import JobRecord, JobStatus
 from ardiq.store import verbs
 from ardiq.store.client import Store
@@ -15,6 +13,7 @@ from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, Script
 from ardiq.store.scripts import script as load
 from ardiq.store.verbs import Claimed, NewJob, Settlement
+from tests.server import admin
 
 LEASE = 30_000
 LANES = ("high", "default", "low")  # first to drain first
@@ -50,7 +49,7 @@ class Bench:
     def __init__(self, url: str, queue: str) -> None:
         self.keys = Keys(queue)
         self.store = Store(Endpoint(url))
-        self.redis: Any = redis.Redis.from_url(url)
+        self.redis: Any = admin(url)
 
     def close(self) -> None:
         self.store.close()

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 
 import pytest
-import redis
 
 from ardiq import Ardiq, JobStatus
 from ardiq.version import __version__
+from tests.server import admin
 from tests.workers import Workers, Working, until
 
 Make = Callable[..., Working]
@@ -110,7 +110,7 @@ def test_only_the_queues_that_it_is_given(workers: Workers, sender: Ardiq, redis
         assert process.ends() == 0 and other_name in process.text
         assert there.status_sync() is JobStatus.SCHEDULED, "parked: no task of that name"
     finally:
-        with redis.Redis.from_url(redis_url) as client:
+        with admin(redis_url) as client:
             for key in client.scan_iter(match=other.broker.keys.prefix + "*"):
                 client.delete(key)
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from ardiq import Ardiq, BrokerError, JobStatus, current_job
 from ardiq.store import verbs
 from ardiq.store.scripts import script
 from tests.proxy import Proxy
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
 from tests.workers import Working, until
 
 Make = Callable[..., Working]
@@ -84,7 +83,7 @@ def test_every_connection_is_cut(app: Ardiq, working: Make, redis_url: str) -> N
     """H5: again and again, in the middle of work: each job runs once and ends."""
     starts: list[int] = []
     task = app.task(name="t")(starts.append)
-    with redis.Redis.from_url(redis_url) as client, working():
+    with admin(redis_url) as client, working():
         for round_ in range(5):
             jobs = app.enqueue_many_sync(task.prepare(round_ * 40 + n) for n in range(40))
             client.client_kill_filter(_type="normal", skipme=True)
@@ -125,7 +124,7 @@ def test_replies_that_get_lost(app: Ardiq, working: Make, proxy: Proxy, verb: st
 def test_scripts_are_flushed(app: Ardiq, working: Make, redis_url: str) -> None:
     """R13: a failover or an administrator: nobody notices."""
     task = app.task(name="t")(lambda n: n)
-    with redis.Redis.from_url(redis_url) as client, working():
+    with admin(redis_url) as client, working():
         for n in range(10):
             client.script_flush()
             assert task.enqueue_sync(n).result_sync(timeout=5).value == n  # type: ignore[union-attr]
@@ -145,7 +144,7 @@ def test_a_lost_lease(app: Ardiq, working: Make, redis_url: str) -> None:
             runs.append(job.lease_lost)
         return len(runs)
 
-    with redis.Redis.from_url(redis_url) as client, working(lease_ms=600) as here:
+    with admin(redis_url) as client, working(lease_ms=600) as here:
         job = long.enqueue_sync()
         until(lambda: job.status_sync() is JobStatus.RUNNING)
         name = here.worker._held_by.lease.token

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
 from ardiq import Ardiq, JobStatus, Retry
 from ardiq.connection import Broker
 from ardiq.core.retry import MOST_DELAY_MS, Policy, delay_ms
 from ardiq.worker.judge import Judge
 from ardiq.worker.runner import Runner
+from tests.server import admin
 from tests.workers import Working, until
 
 Make = Callable[..., Working]
@@ -169,7 +169,7 @@ def test_times_beyond_ten_years_are_refused_or_cut(app: Ardiq) -> None:
 def test_results_can_be_awaited_on_a_full_server(app: Ardiq, redis_url: str, queue_name: str) -> None:
     """R8: waiting begins with a write that a full server never refuses."""
     job = app.send_sync("nobody")
-    with redis.Redis.from_url(redis_url) as server:
+    with admin(redis_url) as server:
         before = server.config_get("maxmemory")["maxmemory"]
         server.config_set("maxmemory", 1)
         try:
