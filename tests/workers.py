@@ -69,8 +69,10 @@ class Process:
 class Workers:
     """Starts worker processes of the shop (tests/shop) on the queue of a test."""
 
-    def __init__(self, url: str, queue: str, directory: Path) -> None:
+    def __init__(self, url: str, queue: str, directory: Path, direct: str = "") -> None:
+        """``direct``: where this process looks, when ``url`` is a proxy for the workers."""
         self.url, self.queue, self.directory = url, queue, directory
+        self.direct = direct or url
         self.journal = directory / "journal"
         self.all: list[Process] = []
         self._keys = Keys(queue)
@@ -113,7 +115,7 @@ class Workers:
         return process
 
     def registered(self) -> set[bytes]:
-        with admin(self.url) as client:
+        with admin(self.direct) as client:
             found: Any = client.zrange(self._keys.workers, 0, -1)
             return set(found)
 
