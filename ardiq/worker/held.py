@@ -33,6 +33,8 @@ class Held:
     timer: asyncio.TimerHandle | None = None
     stop: Stop | None = None
     over: bool = False  # its verdict is made: nothing can stop it any more
+    again: bool = False  # it was told to stop a second time
+    alone: bool = False  # it runs in a process of its own
     refers: bool = False  # its arguments hold references to model instances
 
     def __init__(self, record: JobRecord, claim: int, lease: Lease, claimed: float, marked: bool) -> None:

@@ -10,7 +10,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from ardiq.core import events
 from ardiq.core.codec import Codec
@@ -23,11 +23,17 @@ from ardiq.core.registry import Definition
 from ardiq.core.retry import Action, Ending, Outcome, Policy, Verdict, judge
 from ardiq.store import verbs
 from ardiq.worker.held import Clock, Held
-from ardiq.worker.settler import Settler
+from ardiq.worker.log import one_line
 
 log = logging.getLogger("ardiq")
 
 ErrorHook = Callable[..., Any]
+
+
+class Settlements(Protocol):
+    """Where verdicts go: to the settler of a worker, or from a process of its own to its parent."""
+
+    def add(self, held: Held, settlement: verbs.Settlement) -> None: ...
 
 
 class Judge:
@@ -39,7 +45,7 @@ class Judge:
         options: Options,
         codec: Codec,
         clock: Clock,
-        settler: Settler,
+        settler: Settlements,
         hooks: Callable[[], Iterable[ErrorHook]],
         events: Events,
     ) -> None:
@@ -55,7 +61,7 @@ class Judge:
             return self._conclude(held, outcome)
         except Exception as error:
             # A record that is broken, a memory that is full: this job fails, and no other one suffers.
-            log.exception("The end of job %s could not be judged; it fails.", held.record.id)
+            log.exception("The end of job %s could not be judged; it fails.", one_line(held.record.id))
             failure = Failure.of(error, with_traceback=False)
             attempts = held.record.attempts + 1
             self._settler.add(held, self._ended(held, JobStatus.FAILED, attempts, shown(error), failure))
@@ -92,7 +98,7 @@ class Judge:
                     await asyncio.to_thread(hook, outcome.error, held.context)
             except BaseException:
                 # Even an exit: the verdict must reach the settler whatever a hook does.
-                log.exception("An on_error hook raised; job %s is not affected.", held.record.id)
+                log.exception("An on_error hook raised; job %s is not affected.", one_line(held.record.id))
         self._settler.add(held, self._settlement(held, outcome, verdict))
 
     def _policy(self, definition: Definition | None) -> Policy:
@@ -104,6 +110,10 @@ class Judge:
         return policy
 
     # -- settle -----------------------------------------------------------------------------------
+
+    def settled_elsewhere(self, held: Held, settlement: verbs.Settlement) -> None:
+        """Take over what the process that ran the job alone has judged."""
+        self._settler.add(held, settlement)
 
     def _settlement(self, held: Held, outcome: Outcome, verdict: Verdict) -> verbs.Settlement:
         action, record = verdict.action, held.record
@@ -131,7 +141,9 @@ class Judge:
         record = held.record
         attempts = record.attempts + 1
         try:
-            blob = pack_outcome(self._codec, record.id, outcome.value, held.started, self._name)
+            blob = pack_outcome(
+                self._codec, record, JobStatus.SUCCEEDED, outcome.value, held.started, self._name
+            )
             if len(blob) > self._options.max_result_bytes:
                 raise TooLarge(
                     f"The result takes {len(blob):,} bytes, more than MAX_RESULT_BYTES "
@@ -148,7 +160,7 @@ class Judge:
     def _ended(
         self, held: Held, status: JobStatus, attempts: int, value: str, failure: Failure
     ) -> verbs.Settlement:
-        blob = pack_outcome(self._codec, held.record.id, value, held.started, self._name, failure)
+        blob = pack_outcome(self._codec, held.record, status, value, held.started, self._name, failure)
         ttl = self._ttl(held, status)
         return verbs.finished(held.record, held.claim, status, attempts, ttl, held.lease.token, blob)
 
@@ -162,7 +174,7 @@ class Judge:
         attempts = read_history(self._codec, held.record)
         number = held.record.attempts + 1
         attempts.append(Attempt(number, held.started, self._clock.now(), self._name, Failure.of(error)))
-        return pack_history(self._codec, held.record.id, attempts)
+        return pack_history(self._codec, held.record, attempts)
 
     # -- tell -------------------------------------------------------------------------------------
 

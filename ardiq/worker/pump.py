@@ -8,8 +8,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-from ardiq.core.errors import BrokerError
-from ardiq.core.job import JobRecord
+from ardiq.core.errors import BadPayload, BrokerError
+from ardiq.core.job import HEAD, JobRecord
 from ardiq.core.options import Options
 from ardiq.store import verbs
 from ardiq.store.client import AsyncStore
@@ -17,6 +17,7 @@ from ardiq.store.keys import Keys
 from ardiq.worker import faults
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.lease import Lease
+from ardiq.worker.log import one_line
 from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
 from ardiq.worker.settler import Settler
@@ -55,7 +56,7 @@ class Pump:
         self.stopping = False
         self.outage = outage
         self._aborts_heard: dict[str, float] = {}
-        self._options, self._keys = options, keys
+        self._options, self.keys = options, keys
         self._commit, self._wake = commit, wake
         self._clock, self._pace = clock, pace
         self._register = register
@@ -164,7 +165,7 @@ class Pump:
             await asyncio.sleep(max(seconds, 0.001))
         elif not self.stopping:
             try:
-                await self._wake.run(verbs.listen(self._keys, round(seconds, 3)))
+                await self._wake.run(verbs.listen(self.keys, round(seconds, 3)))
             except BrokerError:
                 await self.pause()
         self._pace.rest()
@@ -185,7 +186,7 @@ class Pump:
         self._claims += 1
         number, lease, sent = self._claims, self.lease, time.monotonic()
         most = min(want, verbs.CHUNK)
-        call = verbs.claim(self._keys, lease.token, number, lease.length_ms, most, self._lanes(most))
+        call = verbs.claim(self.keys, lease.token, number, lease.length_ms, most, self._lanes(most))
         try:
             claimed: verbs.Claimed = await self._commit.run(call)
         except BrokerError as error:
@@ -210,7 +211,7 @@ class Pump:
         try:
             record = JobRecord(id, raw)
         except (ValueError, IndexError) as error:
-            log.error("Job %s cannot be read; it stays held until this worker ends: %s", id, error)
+            self._refuse(id, raw, number, lease, sent, error)
             return
         # Only what was heard after this claim was sent: earlier marks came with its reply, and what is older
         # belongs perhaps to an earlier life of the id.
@@ -218,6 +219,15 @@ class Pump:
             marked = True
         held = self.held[id] = Held(record, number, lease, sent, marked)
         self._slots.waiting.append(held)
+
+    def _refuse(
+        self, id: str, raw: bytes, number: int, lease: Lease, sent: float, error: Exception
+    ) -> None:
+        """End a job whose record cannot be read: in its lane, every claim would meet it again."""
+        log.error("Job %s cannot be read; it fails: %s", one_line(id), one_line(str(error)))
+        lane = raw[HEAD:].partition(b"\n")[0].decode()  # one of ours: it was claimed from there
+        held = self.held[id] = Held(JobRecord.unreadable(id, raw, lane), number, lease, sent, False)
+        self._slots.refuse(held, BadPayload(f"The record of this job cannot be read: {error}"))
 
     def _lanes(self, most: int) -> list[tuple[str, int]]:
         """Lanes in the order in which to drain them, each with how many this worker may take of it."""
@@ -239,7 +249,7 @@ class Pump:
         if faults.armed:
             faults.hit("before_reconcile")
         try:
-            back, gone = await self._commit.run(verbs.reconcile(self._keys, self.lease.token, known))
+            back, gone = await self._commit.run(verbs.reconcile(self.keys, self.lease.token, known))
         except BrokerError as error:
             self.outage.noticed(error)
             await self.pause()

@@ -23,7 +23,7 @@ from ardiq.core.errors import (
     JobHandedBack,
     UnknownTask,
 )
-from ardiq.core.job import FLAG_STARTED
+from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
 from ardiq.core.outcome import CALL, call_subject
 from ardiq.core.registry import Definition
@@ -63,20 +63,13 @@ class Runner:
 
     def admit(self, held: Held) -> tuple[list[Any], dict[str, Any]] | Outcome:
         """The decoded call, or how the job ends without having run."""
-        record = held.record
-        if held.marked or held.stop is Stop.ABORT:
-            return Outcome(Ending.ABORTED)
-        if held.stop is not None:
-            return Outcome(Ending.HANDED_BACK)
-        definition = held.definition
-        if definition is None:
-            return Outcome(
-                Ending.UNKNOWN, error=UnknownTask(f"No worker knows a task named {record.name!r}.")
-            )
+        turned_away = self.turned_away(held)
+        if turned_away is not None:
+            return turned_away
+        record, definition = held.record, held.definition
+        assert definition is not None
         reference.seen.list.clear()
         try:
-            if record.raw[5:7] != b"00" and record.crashes >= self._options.crash_limit:
-                return self._crashed(record.crashes)
             call: Any = self._codec.decode(CALL, call_subject(record.id, record.name), record.call)
             args, kwargs = call[0], call[1]
             if len(call) > 2 and self._expired(held, call[2]):
@@ -88,10 +81,33 @@ class Runner:
             # Whatever an extension or a deserializer raises: the worker must not be the one to suffer.
             return Outcome(Ending.REFUSED, error=error)
         held.refers = bool(reference.seen.list)
-        self._begin(held, definition)
+        if faults.armed:
+            faults.hit("before_start")
+        self.begin(held, definition)
         return args, kwargs
 
-    def _crashed(self, crashes: int) -> Outcome:
+    def turned_away(self, held: Held) -> Outcome | None:
+        """How the job ends without a look at its call; None when it may run."""
+        record = held.record
+        if held.marked or held.stop is Stop.ABORT:
+            return Outcome(Ending.ABORTED)
+        if held.stop is not None:
+            return Outcome(Ending.HANDED_BACK)
+        if held.definition is None:
+            return Outcome(
+                Ending.UNKNOWN, error=UnknownTask(f"No worker knows a task named {record.name!r}.")
+            )
+        if record.raw[5:7] != b"00":
+            return self._crashed(record)
+        return None
+
+    def _crashed(self, record: JobRecord) -> Outcome | None:
+        try:
+            crashes = record.crashes
+        except ValueError as error:
+            return Outcome(Ending.REFUSED, error=error)
+        if crashes < self._options.crash_limit:
+            return None
         times = f"{crashes} times; CRASH_LIMIT is {self._options.crash_limit}"
         return Outcome(Ending.CRASHED, error=JobCrashed(f"The worker died while it ran this job, {times}."))
 
@@ -101,9 +117,8 @@ class Runner:
             return False
         return bool(self._clock.now() > record.enqueued + window)
 
-    def _begin(self, held: Held, definition: Definition) -> None:
-        if faults.armed:
-            faults.hit("before_start")
+    def begin(self, held: Held, definition: Definition) -> None:
+        """From here on the job counts as started: its expiry window is over, and it has a context."""
         record = held.record
         record.flags |= FLAG_STARTED
         held.began = time.monotonic()

@@ -18,11 +18,13 @@ from ardiq.worker.held import Held, Stop
 from ardiq.worker.judge import Judge
 from ardiq.worker.pace import Pace
 from ardiq.worker.runner import Runner
+from ardiq.worker.suspects import Suspects
 from ardiq.worker.threads import Crew
 
 # Running a body at once, without a turn of the loop, takes a third off the cost of a no-op.
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 EAGER_MOST = 0.01  # seconds that starting jobs may keep the loop from everything else
+LEAKS = 10.0  # seconds after which a job that was told to stop has leaked its slot (R17)
 STALE = 0.25  # seconds that a held job may wait for a slot before others may have it
 
 _INTERRUPTS: dict[Stop, type[Interrupt]] = {Stop.ABORT: JobAborted, Stop.TIMEOUT: JobTimedOut}
@@ -40,12 +42,15 @@ class Slots:
         find: Callable[[str], Definition | None],
         thread_ends: Callable[[], None],
         freed: Callable[[], None],
+        suspects: Callable[[Slots], Suspects | None],
     ) -> None:
         self.waiting: deque[Held] = deque()
         self.closed = False  # nothing starts any more
         self._concurrency = options.concurrency
         self._runner, self._judge, self._pace = runner, judge, pace
         self._find, self._freed = find, freed
+        self._suspects = suspects(self)
+        self.told: dict[Held, float] = {}  # jobs that were told to stop, and when (monotonic s)
         self._concluding: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._on_loop = 0
@@ -75,15 +80,15 @@ class Slots:
         if self._filling or self.closed:
             return
         self._filling = True
-        until = time.monotonic() + EAGER_MOST
+        out_of_time, until = False, time.monotonic() + EAGER_MOST
         try:
-            while self.waiting and self._start(self.waiting[0]):
+            while self.waiting and not out_of_time and self._start(self.waiting[0]):
                 self.waiting.popleft()
-                if time.monotonic() > until:
-                    break
+                out_of_time = time.monotonic() > until
         finally:
             self._filling = False
-        if self.waiting and self._has_room():
+        if self.waiting and out_of_time:
+            # Only then: what cannot start now would be asked again without end.
             self._fill_soon()
 
     def _fill_soon(self) -> None:
@@ -98,6 +103,13 @@ class Slots:
         if not held.lease.believed:
             return False
         definition = held.definition = self._find(held.record.name)
+        if self._suspects is not None and self._suspects.wants(held):
+            if not self._has_room():
+                return False
+            self._on_loop += 1
+            held.alone = True
+            held.task = asyncio.Task(self._suspects.perform(held, self._ended), loop=self._loop)
+            return True
         if definition is not None and not definition.is_async:
             return self._hand_over(held)
         if not self._has_room():
@@ -140,6 +152,11 @@ class Slots:
         if not held.over:
             held.timer = self._loop.call_later(timeout, self.tell_to_stop, held, Stop.TIMEOUT)
 
+    def run_here(self, held: Held) -> None:
+        """Start a suspect like any other job, after all."""
+        held.alone, held.task = False, None
+        self.waiting.appendleft(held)
+
     # -- ending -----------------------------------------------------------------------------------
 
     def _ended(self, held: Held) -> None:
@@ -172,6 +189,10 @@ class Slots:
             self._fill_soon()
         self._freed()
 
+    def refuse(self, held: Held, error: Exception) -> None:
+        """End a job that cannot even be tried."""
+        self._conclude(held, Outcome(Ending.REFUSED, error=error))
+
     # -- stopping ---------------------------------------------------------------------------------
 
     def tell_to_stop(self, held: Held, why: Stop) -> None:
@@ -179,9 +200,10 @@ class Slots:
         if held.over or held.stop is not None:
             return
         held.stop = why
+        self.told[held] = time.monotonic()
         if why is Stop.LOST and held.context is not None:
             held.context.lease_lost = True
-        if held.task is not None and held.began:
+        if held.task is not None and (held.began or held.alone):
             held.task.cancel()
         elif held in self.waiting:
             self.waiting.remove(held)
@@ -191,6 +213,23 @@ class Slots:
             self._freed()
         else:
             self.crew.interrupt(held, _INTERRUPTS.get(why, JobHandedBack))
+
+    def leaked(self, patience: float) -> int:
+        """How many jobs were told to stop ``patience`` seconds ago and still run: their slots are lost.
+
+        An async task that swallowed its cancellation gets another one meanwhile; nothing more can be done
+        about it, or about a thread inside a call that does not return.
+        """
+        now, leaked = time.monotonic(), 0
+        for held, since in list(self.told.items()):
+            if held.over:
+                del self.told[held]
+            elif now - since > patience:
+                leaked += 1
+            elif now - since > patience / 2 and held.task is not None and not held.again:
+                held.again = True
+                held.task.cancel()
+        return leaked
 
     def withdraw(self) -> list[Held]:
         """Take back all that has not started, in the order in which it was claimed."""

@@ -20,6 +20,7 @@ from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.worker import faults
 from ardiq.worker.chores import listen_for_aborts, tick, watched
+from ardiq.worker.drain import Drain
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, Renewal
@@ -28,10 +29,8 @@ from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
 from ardiq.worker.runner import Around, Runner
 from ardiq.worker.settler import Settler
-from ardiq.worker.slots import Slots
-
-HANDED_OVER = 1.5  # seconds that cancelled jobs get to end in; a second signal allows 2 s in all (H3)
-FLUSH = 5.0  # seconds to commit the last verdicts
+from ardiq.worker.slots import LEAKS, Slots
+from ardiq.worker.suspects import Main, Suspects
 
 log = logging.getLogger("ardiq.worker")
 
@@ -40,7 +39,8 @@ class Worker:
     """Runs the jobs of one queue until it is stopped, or, in burst mode, until nothing is due.
 
     ``find`` names the definition of a task, ``hooks`` the error hooks, ``around`` what surrounds user
-    code, ``about`` what people may want to know of this process.
+    code, ``about`` what people may want to know of this process, ``isolate`` what runs in the child of a
+    job that may have killed a worker (without it such jobs share this process).
     """
 
     def __init__(
@@ -57,17 +57,20 @@ class Worker:
         about: Mapping[str, str] | None = None,
         burst: bool = False,
         listed_ms: Callable[[], int] | None = None,
+        isolate: Main | None = None,
     ) -> None:
         self.name = name
         self.options = options
         self.keys = Keys(options.queue)
         self.events = events or Events()
         self.processed = 0
+        self.exit_code = 0
         self.stuck = 0  # jobs that had not stopped when this worker did
         self._codec, self._endpoint = codec, endpoint
         self._find, self._hooks, self._around = find, hooks, around
         self._about = dict(about or {})
         self._burst = burst
+        self._isolate = isolate
         self._listed_ms = listed_ms or (lambda: max(options.result_ttl_ms, 0))
         self._outage = Outage()
         self._hurry = asyncio.Event()
@@ -106,7 +109,11 @@ class Worker:
                 tick(self._tick),
                 listen_for_aborts(self._endpoint, self.keys, self.abort, self._ask_for_aborts),
             )
-            await self._drain()
+            drain = Drain(
+                self._slots, self._held_by, self._settler, self._commit, self._give_back,
+                lambda: tick(self._tick),
+            )  # fmt: skip
+            self.stuck = await drain.run(self.options.grace_ms / 1000, self._hurry)
         finally:
             renewal.stop()
             self._slots.crew.stop()
@@ -125,7 +132,22 @@ class Worker:
         judge = Judge(self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events)
         runner = Runner(options, self._codec, self._clock, self._around, judge)
         thread_ends = self._around.thread_ends if self._around else lambda: None
-        self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed)
+
+        def suspects(slots: Slots) -> Suspects | None:
+            if self._isolate is None:
+                return None
+            return Suspects(
+                self._isolate,
+                self.name,
+                options,
+                self._clock,
+                runner,
+                judge,
+                slots.tell_to_stop,
+                slots.run_here,
+            )
+
+        self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed, suspects)
         pump.join(self._slots, self._settler)
         if self._stopped:
             pump.stop()
@@ -161,44 +183,13 @@ class Worker:
         if hurry:
             self._hurry.set()
 
-    async def _drain(self) -> None:
-        if faults.armed:
-            faults.hit("before_give_back")
-        for held in reversed(self._slots.withdraw()):
-            self._give_back(held)
-        # The loop must go on to be seen to tick: a long drain is no stall.
-        settling = asyncio.gather(self._settler.run(), tick(self._tick))
-        try:
-            await self._quiet(self.options.grace_ms / 1000, self._hurry)
-            if self._slots.busy:
-                for held in list(self._held_by.held.values()):
-                    self._slots.tell_to_stop(held, Stop.HAND_BACK)
-                await self._quiet(HANDED_OVER, asyncio.Event())
-            if self._slots.busy:
-                self.stuck = max(1, self._slots.running)
-                log.warning("%d jobs did not stop; their lease will run out.", self.stuck)
-            if self._held_by.reconcile:
-                # A claim whose reply was lost just before the stop: its jobs go back uncharged.
-                await self._held_by.reconciled()
-            if await self._settler.flush(FLUSH):
-                await self._unregister()
-        finally:
-            settling.cancel()
-            await asyncio.gather(settling, return_exceptions=True)
-
-    async def _quiet(self, seconds: float, hurry: asyncio.Event) -> None:
-        """Wait until nothing runs, at most ``seconds``, or until told to hurry."""
-        end = time.monotonic() + seconds
-        while self._slots.busy and time.monotonic() < end and not hurry.is_set():
-            await asyncio.sleep(0.02)
-
-    async def _unregister(self) -> None:
-        if faults.armed:
-            faults.hit("before_unregister")
-        try:
-            await self._commit.run(verbs.unregister(self.keys, self._held_by.lease.token))
-        except BrokerError as error:
-            log.warning("The worker could not sign off; its lease will run out: %s", error)
+    def recycle(self, why: str, clean: bool = False) -> None:
+        """Drain like a stop, so that a new process can take over from this one: it exits with 75 unless
+        that is ``clean``, the planned end of a life."""
+        if not self._stopped:
+            log.warning("Draining for a restart: %s.", why)
+            self.exit_code = 0 if clean else 75
+            self.stop()
 
     # -- what the parts tell ----------------------------------------------------------------------
 
@@ -233,12 +224,16 @@ class Worker:
     def _tick(self) -> None:
         self._ticked = time.monotonic()
         self.events.look()
-        lease = self._held_by.lease
-        if not lease.believed:
-            for held in self._held_by.held.values():
-                # It may go on until it is told that it was taken, but whoever asks must know (R4, R5).
+        if not self._held_by.lease.believed:
+            # By now somebody else may run them. The worker believes its lease, not its luck (R4); a renewal
+            # that still comes in time keeps what has not started.
+            for held in list(self._held_by.held.values()):
                 if held.context is not None:
-                    held.context.lease_lost = True
+                    self._slots.tell_to_stop(held, Stop.LOST)
+        if self._slots.told and not self._stopped:
+            leaked = self._slots.leaked(LEAKS)
+            if 2 * leaked > self.options.concurrency:
+                self.recycle(f"{leaked} jobs were told to stop and do not")
         if self._pace.adapts and self._slots.stale():
             # Slow tasks came behind fast ones: others may have what cannot start here (DESIGN 7.3).
             self._pace.slow_down()

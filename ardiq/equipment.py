@@ -1,0 +1,75 @@
+"""What a worker of a queue works with, found in this process: options, tasks, hooks, lifespans, upkeep."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.apps import apps as django_apps
+
+from ardiq import conf, owners
+from ardiq.core.errors import OptionError
+from ardiq.core.options import Options
+from ardiq.core.registry import Definition
+from ardiq.worker.judge import ErrorHook
+from ardiq.worker.runner import Around
+
+
+def worker_options(queue: str, **overrides: Any) -> Options:
+    """The options that a worker of this queue runs with: those of an Ardiq built in code come first."""
+    found = [owner.options for owner in owners.of(queue)] or [conf.merged(queue, {})]
+    options = max(found, key=lambda one: len(one.priorities))
+    for other in found:
+        if not set(other.priorities) <= set(options.priorities):
+            raise OptionError(
+                f"Queue {queue!r} has the lanes {', '.join(options.priorities)} in one place and "
+                f"{', '.join(other.priorities)} in another, and a worker drains one list of lanes; "
+                "give every Ardiq of this queue, and PRIORITIES in settings, the same."
+            )
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if "concurrency" in given and "threads" not in given and options.threads == options.concurrency:
+        given["threads"] = given["concurrency"]
+    return replace(options, **given)
+
+
+class Finder:
+    """Looks a task up among all the Ardiq objects of one queue in this process."""
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._known: dict[str, Definition] = {}
+
+    def __call__(self, name: str) -> Definition | None:
+        found = self._known.get(name)
+        if found is None:
+            for app in owners.of(self._queue):
+                found = app.registry.get(name)
+                if found is not None:
+                    self._known[name] = found
+                    break
+        return found
+
+
+def hooks_of(queue: str) -> list[ErrorHook]:
+    return [hook for app in owners.of(queue) for hook in app.error_hooks]
+
+
+@asynccontextmanager
+async def lifespans_of(queue: str) -> AsyncIterator[None]:
+    """Enter the lifespan hooks of a queue; they are left when the worker has stopped."""
+    async with AsyncExitStack() as stack:
+        for app in owners.of(queue):
+            for hook in app.lifespan_hooks:
+                await stack.enter_async_context(hook(app))
+        yield
+
+
+def upkeep() -> Around | None:
+    """What surrounds jobs inside a Django project; None outside of one."""
+    if not django_apps.ready:
+        return None
+    from ardiq.upkeep import DjangoUpkeep
+
+    return DjangoUpkeep()

@@ -1,0 +1,42 @@
+"""The process of one suspect (worker/suspects.py): sets the project up as its parent did, runs one job."""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import current_process, parent_process
+from multiprocessing.connection import Connection
+
+from ardiq.worker.isolation import NAME, Errand, Parts, alone, work
+
+
+def main(connection: Connection, errand: Errand) -> None:
+    """Run the job of the errand in this process; its settlement goes back through the connection."""
+    alone()
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        import django
+
+        django.setup()
+    work(connection, errand, _parts(errand.queue))
+
+
+def _parts(queue: str) -> Parts:
+    # Not before the set-up of Django.
+    from ardiq import equipment
+    from ardiq.connection import broker
+    from ardiq.worker import log
+
+    log.carry_job_ids()
+    options = equipment.worker_options(queue)
+    return Parts(
+        options=options,
+        codec=broker(options).codec,
+        find=equipment.Finder(queue),
+        hooks=lambda: equipment.hooks_of(queue),
+        around=equipment.upkeep(),
+        lifespans=lambda: equipment.lifespans_of(queue),
+    )
+
+
+def here() -> bool:
+    """Whether this process is one: nothing in it may start a worker."""
+    return parent_process() is not None and current_process().name == NAME

@@ -1,0 +1,82 @@
+"""The end of a worker (R16): hand back what has not started, let the rest end, commit, sign off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ardiq.core.errors import BrokerError
+from ardiq.store import verbs
+from ardiq.store.client import AsyncStore
+from ardiq.worker import faults
+from ardiq.worker.held import Held, Stop
+from ardiq.worker.pump import Pump
+from ardiq.worker.settler import Settler
+from ardiq.worker.slots import LEAKS, Slots
+
+HANDED_OVER = 1.5  # seconds that cancelled jobs get to end in; a second signal allows 2 s in all (H3)
+FLUSH = 5.0  # seconds to commit the last verdicts
+
+log = logging.getLogger("ardiq.worker")
+
+
+class Drain:
+    """``give_back`` hands one job back; ``ticking`` makes the coroutine that shows that the loop turns."""
+
+    def __init__(
+        self,
+        slots: Slots,
+        pump: Pump,
+        settler: Settler,
+        commit: AsyncStore,
+        give_back: Callable[[Held], None],
+        ticking: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._slots, self._pump, self._settler, self._commit = slots, pump, settler, commit
+        self._give_back, self._ticking = give_back, ticking
+
+    async def run(self, grace: float, hurry: asyncio.Event) -> int:
+        """Give running jobs ``grace`` seconds, or until told to hurry. Returns how many did not stop."""
+        if faults.armed:
+            faults.hit("before_give_back")
+        for held in reversed(self._slots.withdraw()):
+            self._give_back(held)
+        # The loop must go on to be seen to tick: a long drain is no stall.
+        settling = asyncio.gather(self._settler.run(), self._ticking())
+        try:
+            await self._quiet(grace, hurry)
+            if self._slots.busy:
+                for held in list(self._pump.held.values()):
+                    self._slots.tell_to_stop(held, Stop.HAND_BACK)
+                await self._quiet(HANDED_OVER, asyncio.Event())
+            stuck = max(1, self._slots.running) if self._slots.busy else 0
+            if stuck:
+                log.warning("%d jobs did not stop; their lease will run out.", stuck)
+            if self._pump.reconcile:
+                # A claim whose reply was lost just before the stop: its jobs go back uncharged.
+                await self._pump.reconciled()
+            if await self._settler.flush(FLUSH):
+                await self._unregister()
+            return stuck
+        finally:
+            settling.cancel()
+            await asyncio.gather(settling, return_exceptions=True)
+
+    async def _quiet(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Wait until nothing runs, at most ``seconds``, or until told to hurry."""
+        end = time.monotonic() + seconds
+        while self._slots.busy and time.monotonic() < end and not hurry.is_set():
+            if self._slots.told and self._slots.leaked(LEAKS) >= self._slots.running:
+                return  # only those that do not stop are left
+            await asyncio.sleep(0.02)
+
+    async def _unregister(self) -> None:
+        if faults.armed:
+            faults.hit("before_unregister")
+        try:
+            await self._commit.run(verbs.unregister(self._pump.keys, self._pump.lease.token))
+        except BrokerError as error:
+            log.warning("The worker could not sign off; its lease will run out: %s", error)

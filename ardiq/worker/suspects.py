@@ -1,0 +1,192 @@
+"""Jobs whose worker died while it held them: each runs alone, in a process of its own (R7).
+
+Whoever was killed took its neighbours with it, and nobody knows who did it. So none of them shares a
+process again: the guilty one kills only itself, its death is known at once, and the innocent are done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from ardiq.core import events
+from ardiq.core.errors import JobCrashed, UnknownTask
+from ardiq.core.job import FLAG_STARTED, JobRecord
+from ardiq.core.options import Options
+from ardiq.core.retry import Ending, Outcome
+from ardiq.worker.held import Clock, Held, Stop
+from ardiq.worker.isolation import BEGAN, NAME, UNKNOWN, Errand, told_error
+from ardiq.worker.judge import Judge
+from ardiq.worker.runner import Runner
+
+LATE = 5.0  # seconds that a child gets beyond the timeout which an async task keeps by itself
+LEAVE = 5.0  # seconds that a child gets to end in after its settlement
+
+log = logging.getLogger("ardiq.worker")
+
+Main = Callable[[Connection, Errand], None]
+
+
+class Suspects:
+    """``main`` runs in the child: it sets the project up and ends in isolation.work. ``run_here`` takes
+    back a job whose task the child does not find, because it was not defined in a module."""
+
+    def __init__(
+        self,
+        main: Main,
+        name: str,
+        options: Options,
+        clock: Clock,
+        runner: Runner,
+        judge: Judge,
+        tell_to_stop: Callable[[Held, Stop], None],
+        run_here: Callable[[Held], None],
+    ) -> None:
+        self._main, self._name, self._options, self._clock = main, name, options, clock
+        self._runner, self._judge = runner, judge
+        self._tell_to_stop, self._run_here = tell_to_stop, run_here
+        # Interpreters that start at once take the processor from each other and from the other jobs.
+        self._turn = asyncio.Semaphore(max(1, os.cpu_count() or 1))
+        self._context = multiprocessing.get_context("spawn")
+        self._unknown: set[str] = set()
+
+    def wants(self, held: Held) -> bool:
+        """Whether this job must not share a process."""
+        return held.record.raw[5:7] != b"00" and held.record.name not in self._unknown
+
+    async def perform(self, held: Held, finished: Callable[[Held], None]) -> None:
+        """Run a job in a child to its verdict."""
+        try:
+            outcome = self._runner.turned_away(held) or await self._outcome(held)
+            if outcome is not None:
+                held.over = True
+                hooks = self._judge.conclude(held, outcome)
+                if hooks is not None:
+                    await hooks
+        finally:
+            finished(held)
+
+    async def _outcome(self, held: Held) -> Outcome | None:
+        """How the job ended; None when its settlement is made, or it runs here after all."""
+        try:
+            async with self._turn:
+                return await self._isolate(held)
+        except asyncio.CancelledError:
+            if held.stop is None:
+                raise
+            return self._stopped(held)
+
+    async def _isolate(self, held: Held) -> Outcome | None:
+        record = held.record
+        ours, theirs = self._context.Pipe(duplex=False)
+        errand = Errand(
+            self._options.queue, self._name, record.id, record.raw, held.claim, held.lease.token, self._clock
+        )
+        child = self._context.Process(target=self._main, args=(theirs, errand), daemon=True, name=NAME)
+        try:
+            await asyncio.to_thread(child.start)
+            theirs.close()
+            return await self._follow(held, child, ours)
+        finally:
+            if held.timer is not None:
+                held.timer.cancel()
+            ours.close()
+            if child.pid is not None:
+                # Shielded: whatever ends this coroutine, the child must not outlive it.
+                await asyncio.shield(asyncio.to_thread(_end, child, held.over))
+
+    async def _follow(self, held: Held, child: BaseProcess, ours: Connection) -> Outcome | None:
+        while (message := await _message(ours)) is not None:
+            if message[0] == BEGAN:
+                self._begin(held)
+            elif message[0] == UNKNOWN:
+                self._take_back(held)
+                return None
+            else:
+                held.over = True
+                for kind, delay_ms, error in message[2]:
+                    self._judge.tell(kind, held, error=told_error(error), delay_ms=delay_ms)
+                self._judge.settled_elsewhere(held, message[1])
+                return None
+        await asyncio.to_thread(child.join, LEAVE)
+        return self._died(held, child.exitcode)
+
+    def _begin(self, held: Held) -> None:
+        definition = held.definition
+        assert definition is not None
+        self._runner.begin(held, definition)
+        if definition.timeout is not None:
+            patience = definition.timeout + (LATE if definition.is_async else 0)
+            loop = asyncio.get_running_loop()
+            held.timer = loop.call_later(patience, self._tell_to_stop, held, Stop.TIMEOUT)
+
+    def _take_back(self, held: Held) -> None:
+        name = held.record.name
+        self._unknown.add(name)
+        log.warning(
+            "Task %s is not found by a process of its own, because no module defines it at its top; its jobs "
+            "go on sharing this process, although one of them may have killed the last.", name
+        )  # fmt: skip
+        self._run_here(held)
+
+    def _died(self, held: Held, code: int | None) -> Outcome:
+        how = _how(code)
+        if not held.began:
+            reason = f"the process of its own that the job needs {how} before the job began"
+            log.error("Job %s is put off: %s.", held.record.id, reason)
+            return Outcome(Ending.UNKNOWN, error=UnknownTask(f"Not started: {reason}."))
+        old, limit = held.record, self._options.crash_limit
+        crashes = min(old.crashes + 1, 255)
+        held.record = JobRecord(old.id, old.raw[:5] + b"%02x" % crashes + old.raw[7:])
+        held.record.flags |= FLAG_STARTED
+        error = JobCrashed(
+            f"The process that ran this job {how}; crash {crashes}, and CRASH_LIMIT is {limit}."
+        )
+        self._judge.tell(events.CRASHED, held, error=error)
+        return Outcome(Ending.CRASHED if crashes >= limit else Ending.HANDED_BACK, error=error)
+
+    def _stopped(self, held: Held) -> Outcome:
+        if held.stop is Stop.ABORT:
+            return Outcome(Ending.ABORTED)
+        if held.stop is Stop.TIMEOUT:
+            timeout = held.definition.timeout if held.definition else 0
+            return Outcome(Ending.TIMED_OUT, error=TimeoutError(f"timed out after {timeout:g}s"))
+        return Outcome(Ending.HANDED_BACK)
+
+
+async def _message(ours: Connection) -> Any:
+    """The next message of the child; None at its end."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(ours.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(ours.fileno())
+    try:
+        return await asyncio.to_thread(ours.recv)
+    except (EOFError, OSError):
+        return None
+
+
+def _end(child: BaseProcess, done: bool) -> None:
+    if done:
+        child.join(LEAVE)
+    if child.is_alive():
+        child.kill()
+    child.join()
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "did not end"
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
