@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from ardiq import conf
 from ardiq.core.codec import Codec
+from ardiq.core.errors import QueueFull
 from ardiq.core.options import Options
 from ardiq.store import verbs
 from ardiq.store.client import AsyncStore, Store
@@ -28,12 +29,21 @@ Batch = tuple[list[str], Call]
 
 
 class Broker:
+SLACK = 1_048_576  # bytes; texts of errors count into no limit of a result, and twenty of them are less
+
     """One queue on one server: its keys, its codec, and its clients."""
 
     def __init__(self, options: Options, signing_keys: Iterable[bytes]) -> None:
         self.options = options
         self.keys = Keys(options.queue)
-        self.codec = Codec(options.queue, tuple(signing_keys), options.serializer, options.deserializer)
+        self.limit = verbs.limit(options.max_queued, options.priorities)
+        self.codec = Codec(
+            options.queue,
+            tuple(signing_keys),
+            options.serializer,
+            options.deserializer,
+            {CALL: options.max_payload_bytes, OUTCOME: options.max_result_bytes + SLACK, HISTORY: SLACK},
+        )
         self.endpoint = Endpoint(options.redis_url, options.redis_options)
         self.store = Store(self.endpoint)
         self.waiter = Waiter(self.endpoint, self.store, self.keys)
@@ -47,17 +57,17 @@ class Broker:
             # What belongs to a loop refers to it, so that loops which have ended would never be let go of.
             for old in [one for one in self._loops if one.is_closed()]:
                 del self._loops[old]
-            half = self._loops[loop] = LoopBroker(self.endpoint, self.keys)
+            half = self._loops[loop] = LoopBroker(self.endpoint, self.keys, self.limit)
         return half
 
     def submit(self, job: NewJob) -> Answer:
         """Store one job from sync code (verbs.enqueue)."""
-        answer: Answer = self.store.run(verbs.enqueue(self.keys, (job,)))[0]
+        answer: Answer = self.store.run(verbs.enqueue(self.keys, (job,), self.limit))[0]
         return answer
 
     def batch(self, jobs: list[NewJob]) -> Batch:
         """One round trip of a bulk: ids and the call that stores them, without a container for each job."""
-        return [job[0] for job in jobs], verbs.enqueue(self.keys, jobs)
+        return [job[0] for job in jobs], verbs.enqueue(self.keys, jobs, self.limit)
 
     def submit_many(self, batches: list[Batch]) -> Iterator[tuple[list[str], list[Answer]]]:
         """Store batches from sync code; whoever takes the answers works while the server does."""
@@ -68,10 +78,11 @@ class Broker:
 class LoopBroker:
     """Clients of one event loop, and the group commit of the enqueues that run in it at once."""
 
-    def __init__(self, endpoint: Endpoint, keys: Keys) -> None:
+    def __init__(self, endpoint: Endpoint, keys: Keys, limit: str = "") -> None:
         self.keys = keys
         self.store = AsyncStore(endpoint)
         self.waiter = AsyncWaiter(endpoint, self.store, keys)
+        self._limit = limit
         self._gathered: list[tuple[NewJob, asyncio.Future[Answer]]] = []
         self._flying = False
         self._flight: asyncio.Task[None] | None = None
@@ -84,7 +95,7 @@ class LoopBroker:
             return await future
         self._flying = True
         try:
-            answers: list[Answer] = await self.store.run(verbs.enqueue(self.keys, (job,)))
+            answers: list[Answer] = await self.store.run(verbs.enqueue(self.keys, (job,), self._limit))
             return answers[0]
         finally:
             self._flying = False
@@ -102,10 +113,16 @@ class LoopBroker:
 
     async def _commit(self, batch: list[tuple[NewJob, asyncio.Future[Answer]]]) -> None:
         try:
-            answers = await self.store.run(verbs.enqueue(self.keys, [job for job, _ in batch]))
+            jobs = [job for job, _ in batch]
+            answers = await self.store.run(verbs.enqueue(self.keys, jobs, self._limit))
         except Exception as error:
             for _, future in batch:
                 if not future.done():
+            room = error.room if isinstance(error, QueueFull) else 0
+            if 0 < room < len(batch):
+                # These calls only happened to leave together: as many as fit are stored.
+                await self._commit(batch[:room])
+                batch = batch[room:]
                     future.set_exception(error)
             return
         for (_, future), answer in zip(batch, answers, strict=True):

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-from ardiq.core.errors import BrokerError
+from ardiq.core.errors import BrokerError, QueueFull
 
 log = logging.getLogger("ardiq")
 
@@ -33,7 +33,8 @@ def at_commit(push: Callable[[], object], what: str, using: str | None = None) -
     """Run ``push`` when the open transaction commits, and never when it is rolled back.
 
     Should Redis fail just then, the data is committed all the same and ``what`` is not enqueued. That is
-    logged with its name, and raised out of the ``atomic()`` block, so that nobody takes it for done.
+    logged with its name, and raised out of the ``atomic()`` block, so that nobody takes it for done. A queue
+    that is full is only logged: the server works, and whoever asked for the data to be stored has been served.
     """
 
     def pushed() -> None:
@@ -41,7 +42,8 @@ def at_commit(push: Callable[[], object], what: str, using: str | None = None) -
             push()
         except BrokerError as error:
             log.error("%s was not enqueued, although its transaction has committed. %s", what, error)
-            raise
+            if not isinstance(error, QueueFull):
+                raise
 
     connections[using or DEFAULT_DB_ALIAS].on_commit(pushed)
 

@@ -14,6 +14,21 @@ class BrokerError(ArdiqError):
     """Redis cannot be reached or refused a command; check REDIS_URL and that the server is running."""
 
 
+class QueueFull(BrokerError):
+    """The queue takes no more jobs, and nothing was stored: let workers catch up, then try again.
+
+    ``room``: how many jobs would still have fitted when a call with more of them was refused.
+    """
+
+    def __init__(self, message: str | None = None, room: int = 0) -> None:
+        super().__init__(message)
+        self.room = room
+
+
+class UnsafeServer(ArdiqError):
+    """The server throws away live jobs when its memory is full; set maxmemory-policy to noeviction."""
+
+
 class OptionError(ArdiqError, ValueError):
     """An option of ARDIQ is not valid."""
 

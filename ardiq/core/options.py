@@ -70,6 +70,7 @@ class Options:
     failed_max: int = 100_000
     max_payload_bytes: int = 1_048_576
     max_result_bytes: int = 1_048_576
+    max_queued: int | None = None
     enqueue_on_commit: bool = True
     signing: bool = True
     serializer: Callable[[Any], bytes] | None = None

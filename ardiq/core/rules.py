@@ -198,6 +198,7 @@ RULES: dict[str, Rule] = {
     "max_result_bytes": whole(1, 500_000_000, unit=BYTES),
     "enqueue_on_commit": SWITCH,
     "signing": SWITCH,
+    "max_queued": whole(1, 1_000_000_000, none=True),
     "serializer": Rule("E012", _importable),
     "deserializer": Rule("E012", _importable),
     "time_zone": Rule("E013", _time_zone),

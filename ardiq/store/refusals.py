@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import redis.exceptions as errors
 
-from ardiq.core.errors import BrokerError
+from ardiq.core.errors import BrokerError, QueueFull
+
+PATIENCE = 2.0  # seconds; what a call waits for in all stays near the bound for callers (C13)
+MOST_HOPS = 5  # redirects of one call; more of them mean that the nodes disagree
 
 # The server is there but cannot serve: drop the connection and look for the right one (R14).
 _PASSING = (
@@ -30,4 +33,50 @@ def refused(message: str, error: Exception | None = None) -> BrokerError:
     # redis-py tells some of them by the class of the error, and leaves the code out of its text.
     if code in _PASSING or isinstance(error, _PASSING_ERRORS):
         return Unavailable(f"Redis cannot serve just now: {message}")
-    return BrokerError(f"Redis refused the command: {message}")
+    if code == "QUEUEFULL" or _OUT_OF_MEMORY in message:
+        return _full(message)
+    return Refused(f"Redis refused the command: {message}")
+
+
+class Patience:
+    """How often one call is tried again: once at once, then with growing pauses until the time is up."""
+
+    def __init__(self, seconds: float = PATIENCE) -> None:
+        self._end = time.monotonic() + seconds
+        self._pause = 0.0
+        self._hops = 0
+
+    def pause(self) -> float | None:
+        """Seconds to wait before the next try; None when there is to be none."""
+        pause, self._pause = self._pause, min(max(self._pause * 2, 0.05), 0.4)
+        if not pause:
+            return 0.0
+        return random.uniform(pause / 2, pause) if time.monotonic() < self._end else None  # noqa: S311
+
+    def hop(self) -> bool:
+        """Whether a redirect may be followed."""
+        self._hops += 1
+        return self._hops <= MOST_HOPS
+# redis-py leaves its code, OOM, out of the text, and before Redis 7 it comes inside another error.
+_OUT_OF_MEMORY = "command not allowed when used memory"
+
+
+class Refused(BrokerError):
+    """Redis has answered, and what it was asked for will not do."""
+
+
+def _full(message: str) -> QueueFull:
+    if not message.startswith("QUEUEFULL"):
+        return QueueFull(
+            "Redis has no memory left, so nothing was stored. Let workers catch up, lower RESULT_TTL_MS, or "
+            f"raise maxmemory of the server. It said: {message}"
+        )
+    queue, waiting, new, most = message.split(" ")[1:5]
+    return QueueFull(
+        f"The queue {queue!r} is full, so nothing was stored: {int(waiting):,} jobs wait, {int(new):,} more "
+        f"would be over MAX_QUEUED, which is {int(most):,}. Let workers catch up, start more of them, or raise "
+        "MAX_QUEUED.",
+        max(0, int(most) - int(waiting)),
+    )
+
+

@@ -94,19 +94,28 @@ def new_job(
     return (id, lane, options, tail(tail_start(lane, name, unique), call))
 
 
-def enqueue(keys: Keys, jobs: Sequence[NewJob]) -> Call:
-    """Store jobs. Answers for each: True (created), False (id taken), or the id that holds its slot."""
+def limit(most: int | None, lanes: Sequence[str]) -> str:
+    """The cap of a queue as ``enqueue`` takes it; '' for none."""
+    return "" if most is None else " ".join((str(most), *lanes))
+
+
+def enqueue(keys: Keys, jobs: Sequence[NewJob], limit: str = "") -> Call:
+    """Store jobs. Answers for each: True (created), False (id taken), or the id that holds its slot.
+
+    All or none: QueueFull is raised when the server has no memory left, or when more jobs would wait
+    than ``limit`` allows.
+    """
     starts = {job[2] for job in jobs}
     start = starts.pop()
     if starts or isinstance(start, str):
-        argv: list[Part] = ["", ""]
+        argv: list[Part] = [limit, "", ""]
         for id, lane, options, record in jobs:
             if isinstance(options, bytes):
                 argv += (id, lane, "", tail(options, record))
             else:
                 argv += (id, lane, options, record)
     else:
-        argv = [jobs[0][1], start]
+        argv = [limit, jobs[0][1], start]
         for id, _, _, call in jobs:
             argv += (id, call)
     return script("enqueue").call(keys.prefix, argv, _answers)

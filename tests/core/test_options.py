@@ -34,6 +34,7 @@ DEFAULTS = {
     "result_ttl_ms": 86_400_000,
     "failed_ttl_ms": 604_800_000,
     "failed_max": 100_000,
+    "max_queued": None,
     "max_payload_bytes": 1_048_576,
     "max_result_bytes": 1_048_576,
     "enqueue_on_commit": True,
@@ -133,6 +134,7 @@ POSITIVE = [
     "max_backoff_ms",
     "failed_ttl_ms",
     "failed_max",
+    "max_queued",
 ]
 POSITIVE += ["max_payload_bytes", "max_result_bytes"]
 REFUSED: list[tuple[dict[str, object], str, str]] = [
