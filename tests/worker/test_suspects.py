@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import pytest
 
 from ardiq import Ardiq, JobStatus, TaskResult
 from tests.server import admin
-from tests.workers import Workers, Working, until
+from tests.workers import ROOT, Workers, Working, until
 
 SHORT = {"LEASE_MS": 1_500, "CONCURRENCY": 8, "THREADS": 4}
 
@@ -81,8 +83,14 @@ def suspect(app: Ardiq, url: str, name: str, *args: object, **options: object) -
     return job
 
 
+def migrate(workers: Workers) -> None:
+    command = [sys.executable, str(ROOT / "tests" / "manage.py"), "migrate", "contenttypes", "-v", "0"]
+    subprocess.run(command, env=workers.environment(), cwd=ROOT, check=True, timeout=60)
+
+
 def test_what_a_suspect_does_counts(workers: Workers, app: Ardiq, redis_url: str) -> None:
     """Results, failures, retries and hooks are those of any other job."""
+    migrate(workers)
     workers.start(**SHORT)
     jobs = [
         suspect(app, redis_url, "add", 2, 3),
