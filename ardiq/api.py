@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from types import SimpleNamespace
@@ -101,7 +101,8 @@ class Ardiq(Window):
     def task(self, /, **options: Any) -> Decorator: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
-        retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, result_ttl_ms."""
+        retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, result_ttl_ms,
+        sensitive."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             for option in options:
@@ -136,6 +137,7 @@ class Ardiq(Window):
         unique_ttl_ms: int = 0,
         result_ttl_ms: int | None = None,
         executor: str = "thread",
+        sensitive: Sequence[str] = (),
     ) -> Definition:
         if queue not in (None, self.queue_name):
             raise ValueError(f"queue={queue!r}: this decorator belongs to the queue {self.queue_name!r}.")
@@ -159,6 +161,7 @@ class Ardiq(Window):
             unique_ttl_ms=unique_ttl_ms,
             result_ttl_ms=result_ttl_ms,
             executor=executor,
+            sensitive=sensitive,
         )
 
     def on_error(self, hook: ErrorHook) -> ErrorHook:

@@ -12,14 +12,14 @@ from typing import Any, Generic, TypeVar
 from ardiq.connection import Broker
 from ardiq.core.job import LETTERS, JobRecord, JobStatus
 from ardiq.core.outcome import (
-    ABORTED,
     Attempt,
     TaskResult,
-    pack_outcome,
+    pack_abort,
     planned,
     read_call,
     read_history,
     read_result,
+    span,
 )
 from ardiq.store import verbs
 from ardiq.store.scripts import Call
@@ -56,7 +56,7 @@ def job_info(broker: Broker, record: JobRecord) -> JobInfo:
     """Read a record for people. Never raises: what cannot be read is told in ``problem``."""
     args, kwargs, meta, problem = read_call(broker.codec, record)
     result = read_result(broker.codec, record) if record.status.finished else None
-    expire = meta.get("expire_ms")
+    expire = span(meta, "expire_ms")
     running = record.status is JobStatus.RUNNING
     return JobInfo(
         id=record.id,
@@ -232,5 +232,5 @@ def _queued(answer: str) -> bool:
 
 
 def abort_call(broker: Broker, id: str) -> Call:
-    outcome = pack_outcome(broker.codec, id, "aborted", 0, "", ABORTED)
+    outcome = pack_abort(broker.codec, id)
     return verbs.abort(broker.keys, id, broker.options.result_ttl_ms, outcome)

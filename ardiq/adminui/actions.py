@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ardiq.adminui.sources import broker_of
 from ardiq.connection import Broker
 from ardiq.core.job import ENDED, LIVE, JobStatus
-from ardiq.core.outcome import ABORTED, pack_outcome
+from ardiq.core.outcome import pack_abort
 from ardiq.models import Job
 from ardiq.store import verbs
 
@@ -51,9 +51,7 @@ def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
 
 def _abort(own: Broker, ids: Sequence[str]) -> Done:
     ttl = own.options.result_ttl_ms
-    calls = [
-        verbs.abort(own.keys, id, ttl, pack_outcome(own.codec, id, "aborted", 0, "", ABORTED)) for id in ids
-    ]
+    calls = [verbs.abort(own.keys, id, ttl, pack_abort(own.codec, id)) for id in ids]
     late = _("had ended, or was told to stop before")
     return {id: "" if stopped else late for id, stopped in zip(ids, own.store.run_many(calls), strict=True)}
 

@@ -13,7 +13,16 @@ from typing import Any
 from ardiq import owners
 from ardiq.core.codec import Codec
 from ardiq.core.job import JobRecord, JobStatus
-from ardiq.core.outcome import Attempt, Failure, TaskResult, planned, read_call, read_history, read_result
+from ardiq.core.outcome import (
+    Attempt,
+    Failure,
+    TaskResult,
+    planned,
+    read_call,
+    read_history,
+    read_result,
+    span,
+)
 from ardiq.core.redact import MASK, masked_call, masked_text
 from ardiq.core.registry import Definition
 from ardiq.store.inspector import JobView
@@ -130,8 +139,8 @@ class Reading:
 
     @property
     def expires(self) -> int | None:
-        expire = self._call[2].get("expire_ms")
-        return self.record.enqueued + int(expire) if self.record and expire else None
+        expire = span(self._call[2], "expire_ms")
+        return self.record.enqueued + expire if self.record and expire else None
 
     @property
     def first_start(self) -> int | None:

@@ -8,7 +8,7 @@ from deleting, repeating or reordering whole jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any
@@ -36,6 +36,8 @@ class Codec:
 
     ``keys`` are secrets of any length: the first signs, each is tried when verifying; none switches
     signing off. ``serializer`` and ``deserializer`` replace the body format, never the signature.
+    ``largest`` says for a kind how many bytes are decoded at most: a megabyte of msgpack can become
+    seventy of objects, and whoever can write to Redis must not choose how many.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Codec:
         keys: Sequence[bytes] = (),
         serializer: Callable[[Any], bytes] | None = None,
         deserializer: Callable[[bytes], Any] | None = None,
+        largest: Mapping[str, int] | None = None,
     ) -> None:
         if any(not key for key in keys):
             raise ValueError("A signing key is empty; leave it out, or give it at least one byte.")
@@ -52,6 +55,7 @@ class Codec:
         self._states: dict[str, tuple[blake2b, ...]] = {}
         self._serializer = serializer
         self._deserializer = deserializer
+        self._largest = dict(largest or {})
 
     def __repr__(self) -> str:
         return f"Codec({self.queue!r}, {'signing' if self._keys else 'not signing'})"
@@ -102,6 +106,9 @@ class Codec:
 
         Errors that a registered extension raises on purpose (a row that is gone) pass through.
         """
+        most = self._largest.get(kind)
+        if most is not None and len(blob) > most:
+            raise BadPayload(f"this {kind} takes {len(blob):,} bytes; at most {most:,} are decoded here.")
         if self._keys:
             body = blob[MAC:]
             self._verify(kind, subject, blob, body)
@@ -126,7 +133,7 @@ class Codec:
                 return
         raise BadSignature(
             f"the signature of this {kind} does not match: its bytes were changed, or its writer has another "
-            "SECRET_KEY (keep the old one in SECRET_KEY_FALLBACKS) or SIGNING switched off."
+            "key (keep an old SECRET_KEY in SECRET_KEY_FALLBACKS) or SIGNING switched off."
         )
 
     def _prepare(self, kind: str) -> tuple[blake2b, ...]:

@@ -27,7 +27,8 @@ log = logging.getLogger("ardiq")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. Times in epoch ms, durations in ms."""
+    """One thing that happened. Times in epoch ms, durations in ms. ``discreet``: the task has sensitive
+    arguments, and what its errors say is for the admin only."""
 
     kind: str
     id: str
@@ -39,6 +40,7 @@ class Event:
     duration_ms: float = 0.0
     delay_ms: int = 0
     error: BaseException | None = None
+    discreet: bool = False
 
 
 Listener = Callable[[Event], None]

@@ -25,6 +25,8 @@ from enum import StrEnum
 HEAD = 37
 ID_MOST = 200
 NOBODY = b"00000000"
+KEPT = 4_096  # bytes of a record that cannot be read that are kept for people
+NAMELESS = "?"  # the task of such a record; no task can have this name
 
 
 class JobStatus(StrEnum):
@@ -109,6 +111,9 @@ class JobRecord:
         status = LETTER_BYTES.get(raw[:1])
         if status is None:
             raise ValueError(f"job {id}: unknown status letter {raw[:1]!r}; written by a newer ardiq?")
+        if not raw[1:29].isalnum():
+            raise ValueError(f"job {id}: the head of its record is no hex number")
+        int(raw[1:29], 16)
         end = raw.index(b"\n", raw.index(b"\n", raw.index(b"\n", HEAD) + 1) + 1)
         self.id = id
         self.raw = raw
@@ -120,6 +125,13 @@ class JobRecord:
         self._call_at = end + 13
         self._history_at = self._call_at + int(raw[end + 1 : end + 7], 16)
         self._outcome_at = self._history_at + int(raw[end + 7 : end + 13], 16)
+
+    @classmethod
+    def unreadable(cls, id: str, raw: bytes, lane: str) -> JobRecord:
+        """What stands for a record that cannot be read, so that its job can end: the first KEPT bytes are
+        its call. Raises ValueError when not even its lane can be told."""
+        start = tail_start(lane, NAMELESS)
+        return cls(id, b"Q0" + b"0" * 27 + NOBODY + tail(start, raw[:KEPT]))
 
     def __repr__(self) -> str:
         return f"<JobRecord {self.id} {self.name} {self.status}>"
@@ -138,7 +150,7 @@ class JobRecord:
 
     @property
     def worker(self) -> str:
-        return self.raw[29:HEAD].decode()
+        return self.raw[29:HEAD].decode("ascii", "replace")
 
     @property
     def call(self) -> bytes:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ardiq.core.codec import Codec
-from ardiq.core.errors import BadPayload, TaskError
-from ardiq.core.job import JobRecord, JobStatus
+from ardiq.core.errors import ArdiqError, BadPayload, BadSignature, TaskError
+from ardiq.core.job import BYTES_OF, JobRecord, JobStatus
 
 MESSAGE_MOST = 2_048  # characters of an exception's message that are kept
 TRACEBACK_MOST = 16_384  # characters of a traceback that are kept: its end, where the error is
 HISTORY_MOST = 20  # attempts that are kept: the latest
 
 OUTCOME_ROOT = ("result", "started", "worker", "error")  # how paths of what cannot be encoded begin
-OUTCOME, HISTORY, CALL = "outcome", "history", "call"
+OUTCOME, HISTORY, CALL, ABORT = "outcome", "history", "call", "abort"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +114,42 @@ class TaskResult:
         return self
 
 
+def outcome_subject(id: str, name: str, status: JobStatus) -> bytes:
+    """What the signature of an outcome is bound to: nobody can make a failure of a success, or pass it off
+    as the outcome of another job. A name holds no newline, so that no two subjects are spelt alike."""
+    return b"%b\n%b" % (_named(id, name), BYTES_OF[status])
+
+
+def history_subject(id: str, name: str) -> bytes:
+    return _named(id, name)
+
+
+def _named(id: str, name: str) -> bytes:
+    return f"{id}\n{name}".encode("utf-8", "surrogateescape")
+
+
 def pack_outcome(
-    codec: Codec, id: str, value: Any, started: int, worker: str, error: Failure | None = None
+    codec: Codec,
+    record: JobRecord,
+    status: JobStatus,
+    value: Any,
+    started: int,
+    worker: str,
+    error: Failure | None = None,
 ) -> bytes:
-    """Encode an outcome. Raises EncodeError when the value cannot be encoded."""
+    """Encode how a job ended. Raises EncodeError when the value cannot be encoded."""
     body: list[Any] = [value, started, worker]
     if error is not None:
         body.append([error.type, error.message, error.traceback])
-    return codec.encode(OUTCOME, id.encode(), body, OUTCOME_ROOT[: len(body)])
+    subject = outcome_subject(record.id, record.name, status)
+    return codec.encode(OUTCOME, subject, body, OUTCOME_ROOT[: len(body)])
+
+
+def pack_abort(codec: Codec, id: str) -> bytes:
+    """The outcome of a job that is aborted before it starts; whoever aborts it knows only its id."""
+    error = ABORTED
+    body = ["aborted", 0, "", [error.type, error.message, error.traceback]]
+    return codec.encode(ABORT, id.encode("utf-8", "surrogateescape"), body)
 
 
 def read_result(codec: Codec, record: JobRecord) -> TaskResult:
@@ -129,8 +157,8 @@ def read_result(codec: Codec, record: JobRecord) -> TaskResult:
     success = record.status is JobStatus.SUCCEEDED
     try:
         value, started, worker, *rest = _outcome(codec, record)
-        error = Failure(*rest[0]) if rest else None
-    except (BadPayload, TypeError, ValueError) as bad:
+        error = _failure(rest[0]) if rest else None
+    except (ArdiqError, TypeError, ValueError) as bad:
         success, value, started, worker = False, shown(bad), 0, record.worker
         error = Failure.of(bad, with_traceback=False)
     return TaskResult(
@@ -139,10 +167,26 @@ def read_result(codec: Codec, record: JobRecord) -> TaskResult:
 
 
 def _outcome(codec: Codec, record: JobRecord) -> Sequence[Any]:
-    body = codec.decode(OUTCOME, record.id.encode(), record.outcome)
-    if not isinstance(body, list) or not 3 <= len(body) <= 4:
+    subject = outcome_subject(record.id, record.name, record.status)
+    try:
+        body = codec.decode(OUTCOME, subject, record.outcome)
+    except BadSignature:
+        if record.status is not JobStatus.ABORTED:
+            raise
+        body = codec.decode(ABORT, record.id.encode("utf-8", "surrogateescape"), record.outcome)
+    if not isinstance(body, list) or not 3 <= len(body) <= 4 or not _are(body[1:3], int, str):
         raise BadPayload(f"The outcome of job {record.id} has an unknown shape.")
     return body
+
+
+def _are(values: Sequence[Any], *kinds: type) -> bool:
+    return len(values) == len(kinds) and all(map(isinstance, values, kinds))
+
+
+def _failure(texts: Any) -> Failure:
+    if not _are(texts, str, str, str):
+        raise BadPayload("An error is stored in an unknown shape.")
+    return Failure(*texts)
 
 
 def read_history(codec: Codec, record: JobRecord) -> list[Attempt]:
@@ -150,20 +194,23 @@ def read_history(codec: Codec, record: JobRecord) -> list[Attempt]:
     if not record.history:
         return []
     try:
-        rows: Any = codec.decode(HISTORY, record.id.encode(), record.history)
-        return [
-            Attempt(number, started, ended, worker, Failure(*error))
-            for number, started, ended, worker, error in rows
-        ]
-    except (BadPayload, TypeError, ValueError):
+        rows: Any = codec.decode(HISTORY, history_subject(record.id, record.name), record.history)
+        return [_attempt(*row) for row in rows]
+    except (ArdiqError, TypeError, ValueError):
         return []
+
+
+def _attempt(number: Any, started: Any, ended: Any, worker: Any, error: Any) -> Attempt:
+    if not _are((number, started, ended, worker), int, int, int, str):
+        raise BadPayload("An attempt is stored in an unknown shape.")
+    return Attempt(number, started, ended, worker, _failure(error))
 
 
 def _texts(error: Failure | None, most: int) -> list[str]:
     return [error.type, error.message, error.traceback[-most:]] if error else ["", "", ""]
 
 
-def pack_history(codec: Codec, id: str, attempts: Sequence[Attempt]) -> bytes:
+def pack_history(codec: Codec, record: JobRecord, attempts: Sequence[Attempt]) -> bytes:
     kept = attempts[-HISTORY_MOST:]
     # Twenty full tracebacks would outgrow the job itself: only the latest keeps its whole text.
     last = len(kept) - 1
@@ -177,12 +224,12 @@ def pack_history(codec: Codec, id: str, attempts: Sequence[Attempt]) -> bytes:
         ]
         for n, one in enumerate(kept)
     ]
-    return codec.encode(HISTORY, id.encode(), rows)
+    return codec.encode(HISTORY, history_subject(record.id, record.name), rows)
 
 
 def call_subject(id: str, name: str) -> bytes:
     """What the signature of a call is bound to besides its queue: nobody can pass it off as another job's."""
-    return f"{id}|{name}".encode()
+    return f"{id}|{name}".encode("utf-8", "surrogateescape")
 
 
 def read_call(codec: Codec, record: JobRecord) -> tuple[list[Any], dict[str, Any], dict[str, Any], str]:
@@ -191,12 +238,18 @@ def read_call(codec: Codec, record: JobRecord) -> tuple[list[Any], dict[str, Any
         call: Any = codec.decode(CALL, call_subject(record.id, record.name), record.call)
         args, kwargs, *rest = call
         return list(args), dict(kwargs), dict(rest[0]) if rest else {}, ""
-    except (BadPayload, TypeError, ValueError) as error:
+    except (ArdiqError, TypeError, ValueError) as error:
         return [], {}, {}, f"{type(error).__name__}: {error}"
 
 
 def planned(record: JobRecord, meta: dict[str, Any]) -> int | None:
     """When the caller wanted the job to run, epoch ms; None for at once."""
-    if meta.get("delay_ms"):
-        return record.enqueued + int(meta["delay_ms"])
-    return meta.get("schedule_ms")
+    if delay := span(meta, "delay_ms"):
+        return record.enqueued + delay
+    return span(meta, "schedule_ms")
+
+
+def span(meta: dict[str, Any], name: str) -> int | None:
+    """A number of ms among the options of a call; None without one, and for what is none."""
+    value = meta.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

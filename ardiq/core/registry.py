@@ -41,6 +41,7 @@ class Definition:
     unique_ttl_ms: int = 0
     result_ttl_ms: int | None = None
     executor: str = "thread"
+    sensitive: tuple[str, ...] = ()
 
     @classmethod
     def checked(cls, fn: Callable[..., Any], *, name: str | None, **given: Any) -> Definition:
@@ -60,6 +61,7 @@ class Definition:
             if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
                 raise TypeError(f"{option}={given[option]!r}: give an exception class or a tuple of them.")
             given[option] = kinds
+        given["sensitive"] = _checked_sensitive(fn, given.get("sensitive", ()))
         _check_numbers(given)
         unique = given.get("unique", False)
         if not (isinstance(unique, bool) or callable(unique)):
@@ -120,6 +122,20 @@ class Definition:
         """Where the function stands, for messages."""
         code = getattr(inspect.unwrap(self.fn), "__code__", None)
         return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(self.fn)
+
+
+def _checked_sensitive(fn: Callable[..., Any], names: object) -> tuple[str, ...]:
+    """Names of parameters. One that is misspelt would leave a secret in plain sight."""
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"sensitive={names!r}: give names of parameters, as in sensitive=('card',).")
+    if not names:
+        return ()
+    parameters = inspect.signature(fn).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    for name in names:
+        if name not in parameters and not takes_any:
+            raise ValueError(f"sensitive={names!r}: {name!r} is no parameter of the task.")
+    return tuple(names)
 
 
 def _check_numbers(given: dict[str, Any]) -> None:

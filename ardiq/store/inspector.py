@@ -13,7 +13,7 @@ from typing import Any
 from ardiq.core.job import ENDED, LETTERS, JobRecord, JobStatus
 from ardiq.store import verbs
 from ardiq.store.keys import Keys
-from ardiq.store.scripts import Call, Part, script
+from ardiq.store.scripts import Call, Part, id_text, script
 
 STRETCH = 400  # most jobs that one script looks at: less than 2 ms of the server (R9)
 LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
@@ -130,7 +130,7 @@ def stretch(
 
 def _stretch(reply: list[Any]) -> Stretch:
     pairs = zip(reply[1::2], reply[2::2], strict=True)
-    return Stretch(reply[0], tuple(Spot(id.decode(), int(key)) for id, key in pairs))
+    return Stretch(reply[0], tuple(Spot(id_text(id), int(key)) for id, key in pairs))
 
 
 def names(keys: Keys, where: Sequence[str], offset: int = 0, limit: int = STRETCH) -> Call:
@@ -140,7 +140,10 @@ def names(keys: Keys, where: Sequence[str], offset: int = 0, limit: int = STRETC
 
 
 def _names(reply: list[Any]) -> dict[str, int]:
-    return {name.decode(): count for name, count in zip(reply[1::2], reply[2::2], strict=True)}
+    return {
+        name.decode("utf-8", "backslashreplace"): count
+        for name, count in zip(reply[1::2], reply[2::2], strict=True)
+    }
 
 
 def rows(keys: Keys, ids: Sequence[str]) -> Call:

@@ -20,8 +20,22 @@ Part = str | bytes | int | float
 
 def pack(*command: Part) -> bytes:
     # The stub of hiredis asks for a union of its own; what it packs is exactly Part.
-    packed: bytes = hiredis.pack_command(cast("Any", command))
+    try:
+        packed: bytes = hiredis.pack_command(cast("Any", command))
+    except UnicodeEncodeError:
+        # An id that is no UTF-8, written by somebody else: it goes back as it came (see ``id_text``).
+        packed = hiredis.pack_command(cast("Any", tuple(map(_raw, command))))
     return packed
+
+
+def _raw(part: Part) -> bytes:
+    return part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogateescape")
+
+
+def id_text(raw: bytes) -> str:
+    """An id from Redis. One that is no UTF-8 must not stop whoever reads it: its bytes are kept as lone
+    surrogates, which ``pack`` turns back."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 _HEADER = re.compile(r"^-- (KEYS|ARGV|RETURNS|WHY)\b(.*)$", re.M)

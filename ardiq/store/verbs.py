@@ -22,7 +22,7 @@ from ardiq.core.job import (
     tail_start,
 )
 from ardiq.store.keys import Keys
-from ardiq.store.scripts import Call, Part, script
+from ardiq.store.scripts import Call, Part, id_text, script
 
 CHUNK = 500  # most jobs in one script: keeps each below about 2 ms of the server (R9)
 HOUSEKEEPING = 100  # most jobs that one claim reaps or promotes
@@ -124,7 +124,7 @@ def enqueue(keys: Keys, jobs: Sequence[NewJob], limit: str = "") -> Call:
 def _answers(reply: Any) -> list[bool | str]:
     if reply.__class__ is int:
         return [True] * reply
-    return [answer == 1 if answer.__class__ is int else answer.decode() for answer in reply]
+    return [answer == 1 if answer.__class__ is int else id_text(answer) for answer in reply]
 
 
 def register(keys: Keys, worker: str, lease_ms: int, about: Mapping[str, Part]) -> Call:
@@ -140,12 +140,12 @@ def unregister(keys: Keys, worker: str) -> Call:
 def _claimed(reply: Any) -> Claimed:
     if reply[1] == -1:
         return Claimed(reply[0], 0, False, frozenset(), [], lost=True)
-    ids = [id.decode() for id in reply[4::2]]
+    ids = [id_text(id) for id in reply[4::2]]
     return Claimed(
         reply[0],
         reply[1],
         reply[2] == 1,
-        frozenset(id.decode() for id in reply[3]),
+        frozenset(id_text(id) for id in reply[3]),
         list(zip(ids, reply[5::2], strict=True)),
     )
 
@@ -163,7 +163,7 @@ def claim(
 def _renewed(reply: Any) -> Renewed:
     if reply[1] == -1:
         return Renewed(reply[0], 0, (), lost=True)
-    return Renewed(reply[0], reply[1], tuple(id.decode() for id in reply[2:]))
+    return Renewed(reply[0], reply[1], tuple(id_text(id) for id in reply[2:]))
 
 
 def renew(keys: Keys, worker: str, lease_ms: int, doing: Mapping[str, Part]) -> Call:
@@ -174,7 +174,7 @@ def renew(keys: Keys, worker: str, lease_ms: int, doing: Mapping[str, Part]) -> 
 def reconcile(keys: Keys, worker: str, known: Iterable[str]) -> Call:
     """Hand back what the worker does not know of. Answers (handed back or -1 lease lost, ids not held)."""
     return script("reconcile").call(
-        keys.prefix, [worker, CHUNK, *known], lambda reply: (reply[0], [id.decode() for id in reply[1:]])
+        keys.prefix, [worker, CHUNK, *known], lambda reply: (reply[0], [id_text(id) for id in reply[1:]])
     )
 
 
@@ -215,7 +215,7 @@ def settle(
 
 
 def _refused(reply: Any) -> dict[str, str]:
-    return {id.decode(): reason.decode() for id, reason in zip(reply[::2], reply[1::2], strict=True)}
+    return {id_text(id): reason.decode() for id, reason in zip(reply[::2], reply[1::2], strict=True)}
 
 
 def abort(keys: Keys, id: str, ttl_ms: int, outcome: bytes) -> Call:
@@ -264,7 +264,7 @@ def length(keys: Keys, lane: str) -> Call:
 
 
 def _scored(reply: Any) -> list[tuple[str, int]]:
-    return [(id.decode(), int(float(score))) for id, score in zip(reply[::2], reply[1::2], strict=True)]
+    return [(id_text(id), int(float(score))) for id, score in zip(reply[::2], reply[1::2], strict=True)]
 
 
 def workers(keys: Keys) -> Call:
@@ -274,7 +274,7 @@ def workers(keys: Keys) -> Call:
 
 def worker_info(keys: Keys, worker: str) -> Call:
     def decode(reply: Any) -> dict[str, str]:
-        texts = [part.decode() for part in reply]
+        texts = [part.decode("utf-8", "backslashreplace") for part in reply]
         return dict(zip(texts[::2], texts[1::2], strict=True))
 
     return Call(("HGETALL", keys.worker(worker)), decode)

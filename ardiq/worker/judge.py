@@ -188,5 +188,6 @@ class Judge:
             Event(
                 kind, record.id, record.name, self._options.queue, record.lane, self._name,
                 record.attempts + 1, duration, delay_ms, error,
+                bool(held.definition and held.definition.sensitive),
             )
         )  # fmt: skip

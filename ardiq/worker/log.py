@@ -1,18 +1,22 @@
 """Log lines about jobs: a listener of events, the only place that words them.
 
 Fields are the same in every line (H8): job_id, task, queue, lane, worker, attempt, duration_ms. Never
-arguments or results; the text of an exception is the task's own affair and is shown as it came.
+arguments or results; the text of an exception is the task's own affair, and is shown unless the task has
+``sensitive`` arguments. Nothing that comes from a job can begin a line or steer a terminal (FAULTS S9).
 """
 
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import Any
 
 from ardiq.core import events
 from ardiq.core.context import current_job
 from ardiq.core.errors import Retry
 from ardiq.core.events import Event
+
+BLOCK_MOST = 16_384  # characters of a traceback in a log: its end, where the error is
 
 log = logging.getLogger("ardiq")
 
@@ -37,7 +41,15 @@ def wanted(kind: str) -> bool:
 
 def one_line(text: str, most: int = 200) -> str:
     """Text without what could forge or garble a log line."""
+    if text.isprintable():
+        return text[:most]
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)[:most]
+
+
+def block(text: str) -> str:
+    """Text of several lines, none of which begins where a line of the log does."""
+    kept = text[-BLOCK_MOST:].rstrip("\n").split("\n")
+    return "\n".join(f"  {one_line(line, BLOCK_MOST)}" for line in kept)
 
 
 def write(event: Event) -> None:
@@ -48,19 +60,33 @@ def write(event: Event) -> None:
         level, words = logging.INFO, "asked to be retried"
     if not log.isEnabledFor(level):
         return
-    text = f"{event.name} {one_line(event.id)} {words}"
+    text = f"{one_line(event.name)} {one_line(event.id)} {words}"
     if event.duration_ms:
         text += f" after {event.duration_ms:.0f} ms"
     if event.delay_ms:
         text += f", due in {event.delay_ms / 1000:g} s"
     if error is not None:
-        text += f" ({type(error).__name__}: {one_line(_words_of(error))})"
-    shown = error if event.kind == events.FAILED and error is not None and error.__traceback__ else None
-    told = (type(shown), shown, shown.__traceback__) if shown is not None else None
-    record = log.makeRecord(log.name, level, __file__, 0, "%s", (text,), told)
+        words = "not shown, the task has sensitive arguments" if event.discreet else _words_of(error)
+        text += f" ({one_line(type(error).__name__)}: {one_line(words)})"
+    record = log.makeRecord(log.name, level, __file__, 0, "%s", (text,), None)
+    if event.kind == events.FAILED and error is not None and error.__traceback__:
+        _add_traceback(record, error, event.discreet)
     # Not by extra=, which refuses the fields that carry_job_ids has put on every record already.
     record.__dict__.update(fields(event))
     log.handle(record)
+
+
+def _add_traceback(record: logging.LogRecord, error: BaseException, discreet: bool) -> None:
+    """The text that formatters print is made here; what reports errors by itself finds the exception."""
+    if discreet:
+        lines = traceback.format_tb(error.__traceback__)
+    else:
+        record.exc_info = (type(error), error, error.__traceback__)
+        try:
+            lines = traceback.format_exception(error, limit=-40)
+        except Exception as worse:
+            lines = [f"(its traceback cannot be formatted: {type(worse).__name__})"]
+    record.exc_text = block("".join(lines))
 
 
 def _words_of(error: BaseException) -> str:
@@ -72,10 +98,10 @@ def _words_of(error: BaseException) -> str:
 
 def fields(event: Event) -> dict[str, Any]:
     return {
-        "job_id": event.id,
-        "task": event.name,
+        "job_id": one_line(event.id),
+        "task": one_line(event.name),
         "queue": event.queue,
-        "lane": event.lane,
+        "lane": one_line(event.lane),
         "worker": event.worker,
         "attempt": event.attempt,
         "duration_ms": round(event.duration_ms, 3),
@@ -91,8 +117,8 @@ def carry_job_ids() -> None:
     def record_of(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         job = current_job()
-        record.job_id = job.id if job else ""
-        record.task = job.name if job else ""
+        record.job_id = one_line(job.id) if job else ""
+        record.task = one_line(job.name) if job else ""
         return record
 
     record_of.carries_job_ids = True  # type: ignore[attr-defined]

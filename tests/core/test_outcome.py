@@ -14,6 +14,9 @@ from ardiq.core.outcome import (
     Attempt,
     Failure,
     TaskResult,
+    history_subject,
+    outcome_subject,
+    pack_abort,
     pack_history,
     pack_outcome,
     read_history,
@@ -22,6 +25,8 @@ from ardiq.core.outcome import (
 )
 
 CODEC = Codec("default", [b"secret"])
+OK = JobStatus.SUCCEEDED
+OWN = outcome_subject("id", "add", OK)
 
 
 def record(outcome: bytes = b"", status: JobStatus = JobStatus.SUCCEEDED, history: bytes = b"") -> JobRecord:
@@ -97,7 +102,7 @@ def test_the_end_of_a_long_traceback_is_kept() -> None:
 
 def test_a_result_survives_the_trip() -> None:
     """E2: success, value, tries and times in epoch ms."""
-    result = read_result(CODEC, record(pack_outcome(CODEC, "id", {"n": (1, 2)}, 2_000, "host-1")))
+    result = read_result(CODEC, record(pack_outcome(CODEC, record(), OK, {"n": (1, 2)}, 2_000, "host-1")))
     assert result == TaskResult(
         True, {"n": (1, 2)}, 3, 1_000, 2_000, 2_500, JobStatus.SUCCEEDED, "host-1", None
     )
@@ -107,7 +112,7 @@ def test_a_result_survives_the_trip() -> None:
 def test_a_failed_result_raises_its_error_as_text() -> None:
     """E2: raise_for_error tells type, message and traceback without importing anything."""
     failure = Failure("shop.Broken", "no", "Traceback...")
-    packed = pack_outcome(CODEC, "id", "Broken('no')", 2_000, "host-1", failure)
+    packed = pack_outcome(CODEC, record(), JobStatus.FAILED, "Broken('no')", 2_000, "host-1", failure)
     result = read_result(CODEC, record(packed, JobStatus.FAILED))
     assert (result.success, result.value, result.error) == (False, "Broken('no')", failure)
     with pytest.raises(TaskError, match=r"shop\.Broken: no") as caught:
@@ -119,36 +124,31 @@ def test_a_failed_result_raises_its_error_as_text() -> None:
 
 def test_a_job_that_never_started_took_no_time() -> None:
     """E2: duration_ms of an aborted or expired job is 0."""
-    packed = pack_outcome(CODEC, "id", "aborted", 0, "")
+    packed = pack_abort(CODEC, "id")
     result = read_result(CODEC, record(packed, JobStatus.ABORTED))
     assert (result.duration_ms, result.aborted, result.success) == (0, True, False)
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        b"",
-        b"rubbish",
-        Codec("default", [b"other key"]).encode("outcome", b"id", [1, 2, "w"]),
-        Codec("default", [b"secret"]).encode("outcome", b"other id", [1, 2, "w"]),
-        Codec("default", [b"secret"]).encode("call", b"id", [1, 2, "w"]),
-        CODEC.encode("outcome", b"id", 5),
-        CODEC.encode("outcome", b"id", [1]),
-        CODEC.encode("outcome", b"id", [1, 2, "w", ["only a type"]]),
-        CODEC.encode("outcome", b"id", [1, 2, "w", 5]),
-    ],
-    ids=[
-        "empty",
-        "rubbish",
-        "other key",
-        "other id",
-        "other kind",
-        "no list",
-        "short",
-        "half error",
-        "no error",
-    ],
-)
+FORGED = {
+    "empty": b"",
+    "rubbish": b"rubbish",
+    "other key": Codec("default", [b"other key"]).encode("outcome", OWN, [1, 2, "w"]),
+    "other queue": Codec("other", [b"secret"]).encode("outcome", OWN, [1, 2, "w"]),
+    "other id": CODEC.encode("outcome", outcome_subject("other", "add", OK), [1, 2, "w"]),
+    "other task": CODEC.encode("outcome", outcome_subject("id", "sub", OK), [1, 2, "w"]),
+    "other status": CODEC.encode("outcome", outcome_subject("id", "add", JobStatus.FAILED), [1, 2, "w"]),
+    "a call": CODEC.encode("call", OWN, [1, 2, "w"]),
+    "an abort": pack_abort(CODEC, "id"),
+    "no list": CODEC.encode("outcome", OWN, 5),
+    "short": CODEC.encode("outcome", OWN, [1]),
+    "no times": CODEC.encode("outcome", OWN, [1, "2", 3]),
+    "half error": CODEC.encode("outcome", OWN, [1, 2, "w", ["only a type"]]),
+    "no error": CODEC.encode("outcome", OWN, [1, 2, "w", 5]),
+    "error of numbers": CODEC.encode("outcome", OWN, [1, 2, "w", [1, 2, 3]]),
+}
+
+
+@pytest.mark.parametrize("outcome", FORGED.values(), ids=FORGED)
 def test_bytes_that_are_no_outcome_are_a_failure_that_says_so(outcome: bytes) -> None:
     """E6: reading never raises, and tampered bytes are never a success."""
     result = read_result(CODEC, record(outcome))
@@ -160,7 +160,7 @@ def test_bytes_that_are_no_outcome_are_a_failure_that_says_so(outcome: bytes) ->
 def test_a_value_that_cannot_be_encoded() -> None:
     """E6: the writer hears of it."""
     with pytest.raises(EncodeError):
-        pack_outcome(CODEC, "id", object(), 0, "w")
+        pack_outcome(CODEC, record(), OK, object(), 0, "w")
 
 
 def attempt(number: int, traceback: str = "tb") -> Attempt:
@@ -172,7 +172,7 @@ def attempt(number: int, traceback: str = "tb") -> Attempt:
 def test_history_survives_the_trip() -> None:
     """F1: every attempt with its number, times, worker and error."""
     attempts = [attempt(1), attempt(2)]
-    packed = pack_history(CODEC, "id", attempts)
+    packed = pack_history(CODEC, record(), attempts)
     assert read_history(CODEC, record(history=packed)) == attempts
     assert attempts[0].duration_ms == 5
 
@@ -180,7 +180,7 @@ def test_history_survives_the_trip() -> None:
 def test_history_is_bounded() -> None:
     """F1: the latest attempts, and only the last with its whole traceback, its end in any case."""
     attempts = [attempt(number, "x" * 30_000 + "end") for number in range(1, 60)]
-    packed = pack_history(CODEC, "id", attempts)
+    packed = pack_history(CODEC, record(), attempts)
     kept = read_history(CODEC, record(history=packed))
     assert [one.number for one in kept] == list(range(60 - HISTORY_MOST, 60))
     assert all(one.error.traceback.endswith("end") for one in kept)
@@ -188,7 +188,30 @@ def test_history_is_bounded() -> None:
     assert len(packed) < TRACEBACK_MOST + HISTORY_MOST * 2_200
 
 
-@pytest.mark.parametrize("history", [b"", b"rubbish", CODEC.encode("history", b"id", [[1, 2]])])
+HISTORY = history_subject("id", "add")
+ROW = [1, 10, 15, "host-1", ["ValueError", "no", ""]]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        b"",
+        b"rubbish",
+        CODEC.encode("history", HISTORY, [[1, 2]]),
+        CODEC.encode("history", HISTORY, [["1", *ROW[1:]]]),
+        CODEC.encode("history", HISTORY, [[*ROW[:4], [1, 2, 3]]]),
+        CODEC.encode("history", history_subject("id", "sub"), [ROW]),
+        CODEC.encode("history", history_subject("other", "add"), [ROW]),
+        CODEC.encode("outcome", OWN, [ROW]),
+    ],
+)
 def test_history_that_cannot_be_read_is_empty(history: bytes) -> None:
-    """E4: reading for people never raises."""
+    """E4: reading for people never raises, and believes only what was signed for this job."""
     assert read_history(CODEC, record(history=history)) == []
+
+
+def test_no_two_jobs_spell_the_same_subject() -> None:
+    """S3: whatever an id looks like, its outcome is not that of another job."""
+    made = [("a", "b", OK), ("a\nb", "", OK), ("", "a\nb", OK), ("a\nb\nS", "", OK), ("a", "b\nS", OK)]
+    parsed = [one for one in made if "\n" not in one[1]]  # what a record can hold
+    assert len({outcome_subject(*one) for one in parsed}) == len(parsed)
