@@ -20,6 +20,7 @@ from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.worker import faults
 from ardiq.worker.chores import listen_for_aborts, tick, watched
+from ardiq.worker.admission import admit
 from ardiq.worker.drain import Drain
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import ErrorHook, Judge
@@ -76,6 +77,7 @@ class Worker:
         self._hurry = asyncio.Event()
         self._stopped = False
         self._mismatches = 0
+        self._admitted = False
         self._ticked = time.monotonic()
         self._pump: Pump | None = None
 
@@ -160,6 +162,9 @@ class Worker:
             sent = time.monotonic()
             try:
                 now = await self._commit.run(verbs.register(self.keys, lease.token, lease.length_ms, about))
+                if not self._admitted:
+                    await admit(self._commit)
+                    self._admitted = True
             except BrokerError as error:
                 if self._burst and self._pump is None:
                     raise  # it was to do what is due and end; whoever started it must hear of this
