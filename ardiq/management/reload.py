@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from django.utils import autoreload
 
+from ardiq.worker import signals
+from ardiq.worker.children import Child
+
 CHILD = "ARDIQ_RELOAD_CHILD"
 PATIENCE = 5.0  # seconds that a worker gets to end its jobs before a reload hurries it
+LOOK = 0.1  # seconds between looks at the child
+PACE = 1.0  # seconds between looks at the files
 
 Say = Callable[[str], None]
 
@@ -37,66 +40,58 @@ class Parent:
 
     def __init__(self, say: Say) -> None:
         self._say = say
-        self._child: subprocess.Popen[bytes] | None = None
-        self._signalled = False
+        self._heard: list[int] = []
+        self._child: Child
 
     def run(self) -> int:
         """Until the worker is told to stop or ends by itself. Returns its exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+        self._heard = signals.collect()
         watcher = Watcher()
         ticks = watcher.tick()
         # What files look like before the worker reads them: a change while it starts must not go unseen.
         next(ticks)
-        while True:
+        while not self._heard:
             watcher.changed = None
-            self._child = self._start()
-            while watcher.changed is None:
-                code = self._wait(1.0)
-                if code is not None:
-                    if code == 0 or self._signalled:
-                        return code
-                    self._say(f"The worker ended with exit code {code}; waiting for a change.")
-                    self._wait_for_change(watcher, ticks)
-                    break
-                next(ticks)
-            if self._signalled:
-                return self._child.wait()
-            self._say(f"{watcher.changed} has changed; the worker is restarted.")
-            self._end()
+            self._child = Child(autoreload.get_child_arguments(), {**os.environ, CHILD: "1"})
+            code = self._watch(watcher, ticks)
+            if code is None:
+                self._say(f"{watcher.changed} has changed; the worker is restarted.")
+                self._end()
+            elif code == 0 or self._heard:
+                return signals.AT_ONCE if len(self._heard) > 2 else code
+            else:
+                self._say(f"The worker ended with exit code {code}; waiting for a change.")
+                self._wait_for_change(watcher, ticks)
+        return 0
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, CHILD: "1"}
-        return subprocess.Popen(autoreload.get_child_arguments(), env=environment)
+    def _watch(self, watcher: Watcher, ticks: Any) -> int | None:
+        """The exit code of the worker; None when files have changed before it ended."""
+        while True:
+            code = self._wait(PACE)
+            if code is not None:
+                return code
+            if not self._heard:
+                next(ticks)
+                if watcher.changed is not None:
+                    return None
 
     def _wait(self, seconds: float) -> int | None:
-        assert self._child is not None
-        try:
-            return self._child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        end = time.monotonic() + seconds
+        while True:
+            self._child.pass_on(self._heard)
+            code = self._child.wait(LOOK)
+            if code is not None or time.monotonic() > end:
+                return code
 
     def _wait_for_change(self, watcher: Watcher, ticks: Any) -> None:
-        while watcher.changed is None and not self._signalled:
-            time.sleep(0.5)
+        while watcher.changed is None and not self._heard:
+            time.sleep(PACE / 2)
             next(ticks)
 
     def _end(self) -> None:
-        assert self._child is not None
-        for number, seconds in (
-            (signal.SIGTERM, PATIENCE),
-            (signal.SIGTERM, PATIENCE),
-            (signal.SIGKILL, 60.0),
-        ):
-            if self._child.poll() is None:
-                self._child.send_signal(number)
-                self._wait(seconds)
-
-    def _pass_on(self, number: int, frame: object) -> None:
-        self._signalled = True
-        child = self._child
-        if child is None or child.poll() is not None:
-            sys.exit(0)
-        # Ctrl-C reaches the whole process group of a terminal by itself.
-        if number != signal.SIGINT or not sys.stdin or not sys.stdin.isatty():
-            child.send_signal(number)
+        for told in (1, 2):
+            self._child.pass_on([signal.SIGTERM] * told)
+            if self._wait(PATIENCE) is not None:
+                return
+        self._child.kill()
+        self._child.wait(60)

@@ -8,22 +8,57 @@ import os
 import signal
 from collections.abc import Callable
 
+from ardiq.worker import children
+
+NUMBERS = (signal.SIGTERM, signal.SIGINT)
+AT_ONCE = 130  # exit code after the third
+
+_WORDS = ("Stopping; running jobs may end.", "Stopping at once; running jobs are handed back.")
+
 log = logging.getLogger("ardiq.worker")
 
 
 def install(stop: Callable[[bool], None]) -> None:
-    """Answer SIGTERM and SIGINT on the running loop; ``stop(hurry)`` is called for the first two."""
+    """Answer SIGTERM and SIGINT on the running loop, this process's own and those that a parent passes on;
+    ``stop(hurry)`` is called for the first two. A signal that comes both ways counts once."""
     loop = asyncio.get_running_loop()
-    received = 0
+    level = own = told = 0
+
+    def rise(to: int, who: str) -> None:
+        nonlocal level
+        while level < to:
+            level += 1
+            if level > len(_WORDS):
+                os._exit(AT_ONCE)
+            log.info("%s: %s", who, _WORDS[level - 1])
+            stop(level == 2)
 
     def answer(number: signal.Signals) -> None:
-        nonlocal received
-        received += 1
-        if received >= 3:
-            os._exit(130)
-        words = ("Stopping; running jobs may end.", "Stopping at once; running jobs are handed back.")
-        log.info("%s: %s", number.name, words[received - 1])
-        stop(received == 2)
+        nonlocal own
+        own += 1
+        rise(own, number.name)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    def hear(number: int | None) -> None:
+        """Called in the thread that listens to the parent."""
+        nonlocal told
+        told = max(told, 1) if number is None else told + 1
+        if told > len(_WORDS):
+            os._exit(AT_ONCE)
+        who = "The parent process is gone" if number is None else signal.Signals(number).name
+        try:
+            loop.call_soon_threadsafe(rise, told, who)
+        except RuntimeError:
+            return  # the loop has ended
+
+    for number in NUMBERS:
         loop.add_signal_handler(number, answer, number)
+    children.listen(hear)
+
+
+def collect() -> list[int]:
+    """For a process whose children do the work: each SIGTERM and SIGINT from now on is added to the list that
+    is returned, and does nothing else."""
+    heard: list[int] = []
+    for number in NUMBERS:
+        signal.signal(number, lambda number, frame: heard.append(number))
+    return heard

@@ -1,0 +1,106 @@
+"""Several workers under one parent, which starts those again that end without having been told to.
+
+The parent touches no job and no server: what it can get wrong is small, and so it outlives its children.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable
+
+from ardiq.worker import signals
+from ardiq.worker.children import Child
+
+RESTART = 75  # exit code of a worker that asks for a fresh process in its place (EX_TEMPFAIL)
+MEMBER = "ARDIQ_SUPERVISED"  # environment variable: this process is one of several
+FIRST_WAIT = 0.5  # seconds before a crashed worker starts again, at most, doubled for each further crash
+LONGEST_WAIT = 30.0
+HEALTHY = 60.0  # seconds after which earlier crashes are forgotten
+LOOK = 0.1  # seconds between looks at the children
+
+log = logging.getLogger("ardiq.worker")
+
+
+class Place:
+    """One of the workers, whichever process does its work now. Times are monotonic seconds."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.child: Child | None = None
+        self.begun = 0.0
+        self.due = 0.0
+        self.crashes = 0  # in a row
+        self.over = False
+
+    def crashed(self, now: float) -> float:
+        """Count a crash. Returns how many seconds to wait, at random, so that workers spread."""
+        self.crashes = 1 if now - self.begun > HEALTHY else self.crashes + 1
+        longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self.crashes - 1, 16))
+        wait = random.uniform(0, longest)  # noqa: S311
+        self.due = now + wait
+        return wait
+
+
+class Supervisor:
+    """``start`` makes the child of a place, numbered from 1. In burst mode none is started twice, unless
+    it asks for that."""
+
+    def __init__(self, start: Callable[[int], Child], count: int, *, burst: bool = False) -> None:
+        self._make, self._burst = start, burst
+        self._places = [Place(number) for number in range(1, count + 1)]
+        self._heard: list[int] = []
+        self._failed = False
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> int:
+        """Until told to stop, or until the burst is over. The exit code is 0 only when all ended well."""
+        self._heard = signals.collect()
+        ready()
+        while not all(place.over for place in self._places):
+            for place in self._places:
+                if not place.over:
+                    self._look(place)
+            time.sleep(LOOK)
+        if len(self._heard) > 2:
+            return signals.AT_ONCE
+        return 1 if self._failed else 0
+
+    def _look(self, place: Place) -> None:
+        if place.child is None:
+            if self._heard:
+                place.over = True
+            elif time.monotonic() >= place.due:
+                self._start(place)
+            return
+        place.child.pass_on(self._heard)
+        code = place.child.wait()
+        if code is not None:
+            place.child = None
+            self._ended(place, code)
+
+    def _start(self, place: Place) -> None:
+        place.begun = time.monotonic()
+        try:
+            place.child = self._make(place.number)
+        except OSError as error:
+            wait = place.crashed(place.begun)
+            log.error("Worker %d could not be started, next try in %.1f s: %s", place.number, wait, error)
+            return
+        else:
+            log.debug("Worker %d runs as process %d.", place.number, place.child.pid)
+
+    def _ended(self, place: Place, code: int) -> None:
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        well = code in (0, RESTART)
+        if self._heard or (self._burst and code != RESTART):
+            place.over = True
+            if not well:
+                self._failed = True
+                log.error("Worker %d %s.", place.number, how)
+        elif well:
+            log.info("Worker %d starts anew.", place.number)
+        else:
+            wait = place.crashed(time.monotonic())
+            log.error("Worker %d %s; it starts again in %.1f s.", place.number, how, wait)
