@@ -16,8 +16,10 @@ from ardiq import conf
 from ardiq.core.codec import Codec
 from ardiq.core.errors import QueueFull
 from ardiq.core.options import Options
+from ardiq.core.outcome import CALL, HISTORY, OUTCOME
 from ardiq.store import verbs
-from ardiq.store.client import AsyncStore, Store
+from ardiq.store.async_client import AsyncStore
+from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call
@@ -27,10 +29,10 @@ from ardiq.store.waiting import AsyncWaiter, Waiter
 Answer = bool | str
 Batch = tuple[list[str], Call]
 
-
-class Broker:
 SLACK = 1_048_576  # bytes; texts of errors count into no limit of a result, and twenty of them are less
 
+
+class Broker:
     """One queue on one server: its keys, its codec, and its clients."""
 
     def __init__(self, options: Options, signing_keys: Iterable[bytes]) -> None:
@@ -80,9 +82,9 @@ class LoopBroker:
 
     def __init__(self, endpoint: Endpoint, keys: Keys, limit: str = "") -> None:
         self.keys = keys
+        self._limit = limit
         self.store = AsyncStore(endpoint)
         self.waiter = AsyncWaiter(endpoint, self.store, keys)
-        self._limit = limit
         self._gathered: list[tuple[NewJob, asyncio.Future[Answer]]] = []
         self._flying = False
         self._flight: asyncio.Task[None] | None = None
@@ -116,13 +118,13 @@ class LoopBroker:
             jobs = [job for job, _ in batch]
             answers = await self.store.run(verbs.enqueue(self.keys, jobs, self._limit))
         except Exception as error:
-            for _, future in batch:
-                if not future.done():
             room = error.room if isinstance(error, QueueFull) else 0
             if 0 < room < len(batch):
                 # These calls only happened to leave together: as many as fit are stored.
                 await self._commit(batch[:room])
                 batch = batch[room:]
+            for _, future in batch:
+                if not future.done():
                     future.set_exception(error)
             return
         for (_, future), answer in zip(batch, answers, strict=True):

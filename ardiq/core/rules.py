@@ -28,11 +28,11 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from ardiq.core.address import GROUPS, SCHEMES, SINGLE, parse
 from ardiq.core.names import check_name, did_you_mean
 from ardiq.core.redact import masked, safe_url, shown
 
 TEN_YEARS_MS = 315_360_000_000
-SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix", "embedded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +138,27 @@ def _lane_numbers(value: object) -> str | None:
 
 
 def _url(value: object) -> str | None:
-    schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+    schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES if "valkey" not in scheme)
     must = f"it must be a URL that starts with one of {schemes}"
     if not isinstance(value, str):
         return must
     try:
         parts = urlsplit(value)
-        _ = parts.port if parts.scheme in SCHEMES[:4] else None
+        _ = parts.port if parts.scheme in SINGLE else None
+        if parts.scheme in GROUPS:
+            return _group(value)
     except ValueError as problem:
         # The parser's message may quote the part that holds the password.
         return f"{must}; its host or port cannot be read ({type(problem).__name__})"
     return None if parts.scheme in SCHEMES and "://" in value else must
+
+
+def _group(url: str) -> str | None:
+    try:
+        parse(url)
+    except ValueError as problem:
+        return f"{problem}"
+    return None
 
 
 def _redis_options(value: object) -> str | None:
@@ -156,6 +166,8 @@ def _redis_options(value: object) -> str | None:
         return "it must be a dict of keyword arguments for redis-py"
     if value.get("sentinels") and not value.get("service_name"):
         return "sentinels need a service_name beside them, the name of the primary"
+    if value.get("sentinels") and value.get("cluster"):
+        return "it must name sentinels or set cluster, not both"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Two thin clients that run calls: Store for sync callers, AsyncStore for coroutines.
+"""A thin client that runs calls: Store, for sync callers. AsyncStore (async_client.py) is its twin.
 
 A call that meets a lost connection is sent once more on a new one. That is safe because every verb
 is idempotent under its own arguments (R10, R3), and it is why redis-py's retries are off.
@@ -6,26 +6,25 @@ is idempotent under its own arguments (R10, R3), and it is why redis-py's retrie
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import redis.exceptions as errors
 
 from ardiq.store.awake import WINDOW, Awake
-from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
-from ardiq.store.link import Link, Refusal
-from ardiq.store.refusals import Unavailable, refused
+from ardiq.store.endpoint import LOST, Endpoint
+from ardiq.store.refusals import Patience, Unavailable, refused
 from ardiq.store.scripts import Call
 
 CALLER_TIMEOUT = 2.5  # seconds that a caller waits for one reply; see CONNECT_TIMEOUT
 
-_LOST = (errors.ConnectionError, errors.TimeoutError, errors.ReadOnlyError, OSError)
+# redis-py counts the last two as lost connections, but the server has answered.
+_SAID = (errors.ResponseError, errors.BusyLoadingError, errors.AuthenticationError)
 
 
 class Store:
@@ -41,8 +40,7 @@ class Store:
         connection = getattr(self._local, "connection", None)
         # A child must not share the socket of its parent (fault 61).
         if connection is None or self._local.pid != os.getpid():
-            connection = self.endpoint.connection(self._timeout)
-            connection.connect()
+            connection = self.endpoint.connected(self._timeout)
             self._local.connection, self._local.pid = connection, os.getpid()
             self._local.poll = select.poll()
             self._local.poll.register(connection._sock, select.POLLIN)
@@ -63,7 +61,7 @@ class Store:
         """Run calls in one round trip, answers in order. Not atomic across calls."""
         calls = list(calls)
         replies = self._exchange([call.packed() for call in calls])
-        return [self._decode(call, reply) for call, reply in zip(calls, replies, strict=True)]
+        return self._decoded(calls, replies)
 
     def run_each(self, calls: Iterable[Call]) -> Iterator[Any]:
         """Run a stream of calls, one ahead of the reply: the server always has the next one at hand."""
@@ -85,7 +83,7 @@ class Store:
         try:
             connection = self._connection()
             connection.send_packed_command([call.packed()], check_health=False)
-        except _LOST as error:
+        except LOST as error:
             self._lose(error)
             return None
         return connection
@@ -103,10 +101,10 @@ class Store:
             try:
                 is_open = sent_on is not None and getattr(self._local, "connection", None) is sent_on
                 reply = self._read() if is_open else None
-            except _LOST as error:
+            except LOST as error:
                 self._lose(error)
                 reply = None
-            if reply is not None and not isinstance(reply, errors.ResponseError):
+            if reply is not None and not isinstance(reply, Exception):
                 yield call.decode(reply)
                 continue
             # Lost, or refused for want of its script: all that is under way goes out again, in order and on a
@@ -114,17 +112,14 @@ class Store:
             self.close()
             calls = [call, *(other for other, _ in flights)]
             flights.clear()
-            replies = self._exchange([one.packed() for one in calls])
-            yield from (self._decode(one, its) for one, its in zip(calls, replies, strict=True))
+            yield from self._decoded(calls, self._exchange([one.packed() for one in calls]))
 
     def _read(self) -> Any:
         if self._awake.worth_it():
             self._stay_awake()
         try:
             return self._local.connection.read_response(disable_decoding=True)
-        except _LOST:
-            raise
-        except errors.ResponseError as error:
+        except _SAID as error:
             return error
 
     def _stay_awake(self) -> None:
@@ -134,153 +129,49 @@ class Store:
         self._awake.learn(bool(readable))
 
     def _exchange(self, packed: list[bytes]) -> list[Any]:
-        for last in (False, True):
+        patience: Patience | None = None
+        while True:
             try:
                 connection = self._connection()
                 connection.send_packed_command(packed, check_health=False)
                 return [self._read() for _ in packed]
-            except _LOST as error:
+            except LOST as error:
                 self._lose(error)
-                if last:
+                patience = patience or self.endpoint.patience()
+                if (pause := patience.pause()) is None:
                     raise self.endpoint.unreachable(error) from error
             except BaseException:
                 # Interrupted between sending and reading: the next reply would be somebody else's.
                 self.close()
                 raise
-        raise AssertionError("unreachable")
+            time.sleep(pause)
 
-    def _decode(self, call: Call, reply: Any) -> Any:
-        if not isinstance(reply, errors.ResponseError):
-            return call.decode(reply)
-        if isinstance(reply, errors.NoScriptError) and call.script is not None:
-            return self.run(call.in_full())
-        if isinstance(reply, errors.MovedError):
-            self.endpoint.moved(f"MOVED {reply}")
-            self.close()
-            return self.run(call)
-        refusal = refused(str(reply), reply)
-        if isinstance(refusal, Unavailable):
-            self.close()
-            self.endpoint.forget()
-        raise refusal from reply
+    def _decoded(self, calls: list[Call], replies: list[Any]) -> list[Any]:
+        patience: Patience | None = None
+        decoded = []
+        for call, reply in zip(calls, replies, strict=True):
+            if not isinstance(reply, Exception):
+                decoded.append(call.decode(reply))
+            else:
+                patience = patience or Patience()
+                decoded.append(self._again(call, reply, patience))
+        return decoded
 
-
-class AsyncStore:
-    """For coroutines of one event loop: one connection that all of them share.
-
-    ``retry=False`` is for workers, whose loops decide themselves what a lost connection means.
-    """
-
-    def __init__(self, endpoint: Endpoint, limit: float | None = None, retry: bool = True) -> None:
-        self.endpoint = endpoint
-        self._limit = limit or (CALLER_TIMEOUT if retry else REPLY_TIMEOUT)
-        self._retry = retry
-        self._link: Link | None = None
-        self._opening: asyncio.Task[Link] | None = None
-        self._guard: AsyncIterator[None] | None = None
-        self._known: tuple[Link, str] | None = None
-
-    async def open(self) -> Link:
-        """The open connection. Raises ConnectionError when there is none to be had."""
-        if self._link is not None and not self._link.closed:
-            return self._link
-        if self._opening is None:
-            self._opening = asyncio.ensure_future(self._open())
-        # Shielded: one caller that gives up must not close the door on the others.
-        return await asyncio.shield(self._opening)
-
-    async def _open(self) -> Link:
-        try:
-            if self._guard is None:
-                self._guard = self._close_with_loop()
-                await anext(self._guard)
-            awake = Awake() if self._retry else None
-            self._link = await Link(self.endpoint, self._limit, awake=awake).connect()
-            return self._link
-        except ConnectionError:
-            self.endpoint.forget()
-            raise
-        finally:
-            self._opening = None
-
-    async def _close_with_loop(self) -> AsyncIterator[None]:
-        # asyncio.run closes generators that are still open: the one hook that a loop offers at its end.
-        try:
-            yield
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if self._link is not None:
-            self._link.close()
-
-    async def send(self, call: Call) -> Any:
-        """Send one call and return its raw reply; a lost connection is tried once more."""
-        packed = call.packed()
-        link = self._link
-        try:
-            if link is None or link.closed:
-                link = await self.open()
-            return await link.send(packed)
-        except ConnectionError as error:
-            if not self._retry or "no reply" in str(error):
-                raise self.endpoint.unreachable(error) from error
-        try:
-            return await (await self.open()).send(packed)
-        except ConnectionError as error:
-            raise self.endpoint.unreachable(error) from error
-
-    async def run(self, call: Call) -> Any:
-        """Run one call. Raises BrokerError within a bounded time when Redis cannot be reached."""
-        reply = await self.send(call)
-        if isinstance(reply, Refusal):
-            return await self._refusal(call, str(reply))
+    def _again(self, call: Call, reply: Any, patience: Patience) -> Any:
+        """What an error reply asks for: the text of the script, another server, or another try later."""
+        while isinstance(reply, Exception):
+            if isinstance(reply, errors.NoScriptError) and call.script is not None:
+                call = call.in_full()
+            elif isinstance(reply, errors.MovedError) and patience.hop():
+                self.endpoint.moved(f"MOVED {reply}")
+                self.close()
+            else:
+                refusal = refused(str(reply), reply)
+                if isinstance(refusal, Unavailable):
+                    self.close()
+                    self.endpoint.forget()
+                if not isinstance(refusal, Unavailable) or (pause := patience.pause()) is None:
+                    raise refusal from reply
+                time.sleep(pause)
+            reply = self._exchange([call.packed()])[0]
         return call.decode(reply)
-
-    async def _refusal(self, call: Call, message: str) -> Any:
-        if message.startswith("NOSCRIPT") and call.script is not None:
-            return await self.run(call.in_full())
-        if message.startswith("MOVED"):
-            self.endpoint.moved(message)
-            self.close()
-            return await self.run(call)
-        error = refused(message)
-        if isinstance(error, Unavailable):
-            self.close()
-        raise error
-
-    async def run_each(self, calls: Iterable[Call]) -> AsyncIterator[Any]:
-        """Run a stream of calls, preparing the next one while the server works on the last."""
-        flight: tuple[Call, asyncio.Future[Any]] | None = None
-        link = await self._opened()
-        for call in calls:
-            if flight is None and call.script is not None and self._known != (link, call.script.sha):
-                # Alone: a server that does not know the script yet would take the calls behind it first.
-                yield await self.run(call)
-                self._known = (link, call.script.sha)
-                continue
-            future = link.send(call.packed())
-            if flight is not None:
-                yield await self._landed(*flight)
-            flight = (call, future)
-        if flight is not None:
-            yield await self._landed(*flight)
-
-    async def _opened(self) -> Link:
-        try:
-            return await self.open()
-        except ConnectionError as error:
-            raise self.endpoint.unreachable(error) from error
-
-    async def _landed(self, call: Call, flight: asyncio.Future[Any]) -> Any:
-        try:
-            reply = await flight
-        except ConnectionError as error:
-            if "no reply" in str(error):
-                raise self.endpoint.unreachable(error) from error
-            return await self.run(call)
-        return await self._refusal(call, str(reply)) if isinstance(reply, Refusal) else call.decode(reply)
-
-    async def run_many(self, calls: Iterable[Call]) -> list[Any]:
-        """Run calls in one round trip, answers in order. Not atomic across calls."""
-        return list(await asyncio.gather(*(self.run(call) for call in calls)))

@@ -7,9 +7,11 @@ names the new primary, and a Cluster node that answers MOVED says where the slot
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import redis
 import redis.asyncio as redis_async
@@ -18,11 +20,17 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from ardiq.core.errors import BrokerError, OptionError
+from ardiq.core.address import Address, Place, parse
+from ardiq.core.errors import ArdiqError, BrokerError, OptionError
 from ardiq.core.redact import safe_url
+from ardiq.store.refusals import Patience
+from ardiq.store.sentinels import Sentinels
 
 CONNECT_TIMEOUT = 1.5  # seconds; with one silent retry a caller still hears within 3 s (C13)
 REPLY_TIMEOUT = 5.0  # seconds without a byte while replies are due
+MOST_NODES = 32  # addresses of a Cluster that are remembered
+
+LOST = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 _OWN = ("sentinels", "service_name", "sentinel_kwargs", "cluster")
 # redis-py's own retries would repeat a command whose reply was lost; the rules for that are ours (R14).
@@ -38,77 +46,131 @@ class Endpoint:
                 "fake:// belongs to the testing kit, which this release does not have; use embedded://."
             )
         given = dict(options or {})
-        self.url = url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
-        self.sentinels = given.get("sentinels")
-        self.service = str(given.get("service_name") or "")
-        self.sentinel_kwargs = given.get("sentinel_kwargs") or {}
-        if self.sentinels and not self.service:
+        try:
+            address = parse(url)
+        except ValueError as error:
+            raise OptionError(f"REDIS_URL cannot be read: {error}.") from error
+        self.url = address.url
+        self.options = {key: value for key, value in given.items() if key not in _OWN}
+        self._sentinels = self._with_sentinel(address, given)
+        self._nodes = list(address.places) if address.cluster else []
+        self._grows = address.cluster or bool(given.get("cluster"))
+        self._at: Place | None = None
+        self._place = ", ".join(f"{host}:{port}" for host, port in address.places)
+
+    def _with_sentinel(self, address: Address, given: Mapping[str, Any]) -> Sentinels | None:
+        theirs = dict(given.get("sentinel_kwargs") or {})
+        if address.service:
+            if address.tls:
+                tls = {key: value for key, value in self._read(parse_url).items() if key.startswith("ssl_")}
+                theirs = {"ssl": True, **tls, **theirs}
+            query = parse_url(f"redis://?{urlencode(address.sentinel)}")
+            return Sentinels(address.places, address.service, query | theirs)
+        if not given.get("sentinels"):
+            return None
+        if not given.get("service_name"):
             raise OptionError(
                 "REDIS_OPTIONS names sentinels but no service_name; add the name of the primary."
             )
-        self.options = {key: value for key, value in given.items() if key not in _OWN}
-        self._moved: tuple[str, int] | None = None
+        return Sentinels(given["sentinels"], str(given["service_name"]), theirs)
 
-    def _kwargs(self, parse: Any) -> dict[str, Any]:
+    def patience(self) -> Patience:
+        """For a call whose connection was lost: one more try; a few where another server may take over."""
+        return Patience() if self._grows or self._sentinels is not None else Patience(0)
+
+    def _read(self, parse: Any) -> dict[str, Any]:
         url = self.url
         if url.startswith("embedded://"):
             from ardiq.store import embedded
 
             url = embedded.ensure(Path(url.removeprefix("embedded://")))
         try:
-            kwargs: dict[str, Any] = {"socket_connect_timeout": CONNECT_TIMEOUT, **parse(url)}
+            return {"socket_connect_timeout": CONNECT_TIMEOUT, **parse(url), **self.options}
         except ValueError as error:
             raise OptionError(f"REDIS_URL cannot be read: {error}") from error
+
+    def _kwargs(self, parse: Any) -> dict[str, Any]:
+        kwargs = self._read(parse)
         if "path" not in kwargs:
             # A dead peer must be noticed; a unix socket has none, and redis-py refuses the option for it.
-            kwargs["socket_keepalive"] = True
-        kwargs |= self.options | _FIXED
-        if self._moved:
-            kwargs["host"], kwargs["port"] = self._moved
+            kwargs.setdefault("socket_keepalive", True)
+        kwargs |= _FIXED
+        at = self._sentinels.find() if self._sentinels else self._at
+        if at is None and self._nodes:
+            at = random.choice(self._nodes)  # noqa: S311 - spreads load
+        if at is not None:
+            kwargs["host"], kwargs["port"] = at
         return kwargs
 
     def connection(self, reply_timeout: float = REPLY_TIMEOUT) -> redis.Connection:
         """A new, unconnected sync connection."""
         kwargs = {"socket_timeout": reply_timeout, **self._kwargs(parse_url)}
-        if self.sentinels:
-            kwargs["host"], kwargs["port"] = redis.sentinel.Sentinel(
-                self.sentinels, **({"socket_timeout": CONNECT_TIMEOUT} | self.sentinel_kwargs)
-            ).discover_master(self.service)
         made = kwargs.pop("connection_class", redis.Connection)
-        connection: redis.Connection = made(**kwargs, retry=Retry(NoBackoff(), 0))
+        connection: redis.Connection = _made(made, kwargs)
+        return connection
+
+    def connected(self, reply_timeout: float) -> redis.Connection:
+        """A new, open sync connection. Raises what tells of a lost one (LOST), or BrokerError."""
+        try:
+            connection = self.connection(reply_timeout)
+            try:
+                connection.connect()
+            except BaseException:
+                connection.disconnect()
+                raise
+        except (*LOST, ArdiqError):
+            raise
+        except Exception as error:
+            # Code of the project runs in here, such as a credential provider: whatever it raises (R14).
+            raise self.unreachable(error) from error
         return connection
 
     async def async_connection(self) -> redis_async.Connection:
         """A new, unconnected async connection; its timeouts are kept by whoever uses it."""
-        embedded = self.url.startswith("embedded://")
+        blocks = self._sentinels is not None or self.url.startswith("embedded://")
         kwargs = (
             await asyncio.to_thread(self._kwargs, parse_url_async)
-            if embedded
+            if blocks
             else self._kwargs(parse_url_async)
         )
-        if self.sentinels:
-            kwargs["host"], kwargs["port"] = await redis_async.sentinel.Sentinel(
-                self.sentinels, **({"socket_timeout": CONNECT_TIMEOUT} | self.sentinel_kwargs)
-            ).discover_master(self.service)
         made = kwargs.pop("connection_class", redis_async.Connection)
-        connection: redis_async.Connection = made(
-            **kwargs | {"socket_timeout": None}, retry=Retry(NoBackoff(), 0)
-        )
+        connection: redis_async.Connection = _made(made, kwargs | {"socket_timeout": None})
         return connection
 
-    def moved(self, message: str) -> None:
-        """Follow ``MOVED <slot> <host>:<port>`` at the next connect; an unknown host keeps the old one."""
+    def moved(self, message: str) -> Place:
+        """Follow ``MOVED <slot> <host>:<port>`` at the next connect. Answers where to."""
         host, _, port = message.split()[2].rpartition(":")
-        if host:
-            self._moved = (host, int(port))
+        if not host:
+            # A node that does not know its own address: the one that it was reached at.
+            host = self._at[0] if self._at else str(self._read(parse_url).get("host", "localhost"))
+        self._at = at = (host, int(port))
+        if self._grows and at not in self._nodes:
+            self._nodes = [*self._nodes, at][-MOST_NODES:]
+        return at
 
     def forget(self) -> None:
-        """After a failed connect: back to the address of the settings."""
-        self._moved = None
+        """After a failed connect, or a server that cannot serve: back to the address of the settings."""
+        self._at = None
+        if self._sentinels is not None:
+            self._sentinels.doubt()
 
     def unreachable(self, error: BaseException) -> BrokerError:
-        place = self.service or safe_url(self.url).rpartition("@")[2].removeprefix("redis://")
         return BrokerError(
-            f"Redis at {place} cannot be reached: {str(error)[:200].rstrip('.') or type(error).__name__}. "
+            f"Redis at {self._shown()} cannot be reached: "
+            f"{str(error)[:200].rstrip('.') or type(error).__name__}. "
             "Check REDIS_URL and that the server is running."
         )
+
+    def _shown(self) -> str:
+        if self._sentinels is not None:
+            return f"primary {self._sentinels.service!r} of Sentinel"
+        shown = safe_url(self.url).partition("?")[0]
+        return self._place or shown.rpartition("@")[2].removeprefix("redis://").removeprefix("rediss://")
+
+
+def _made(kind: Any, kwargs: dict[str, Any]) -> Any:
+    try:
+        return kind(**kwargs, retry=Retry(NoBackoff(), 0))
+    except TypeError as error:
+        # Not for another try: redis-py knows no such option, or knows it only for its pool or client.
+        raise OptionError(f"REDIS_OPTIONS or the query of REDIS_URL cannot be used: {error}") from error

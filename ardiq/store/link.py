@@ -8,20 +8,26 @@ cost 40-50 us a call; this costs about 10 (docs/explanation/speed.md).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import hiredis
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from ardiq.core.errors import ArdiqError
 from ardiq.store.awake import WINDOW, Awake
 from ardiq.store.endpoint import CONNECT_TIMEOUT, REPLY_TIMEOUT, Endpoint
 
 
 class Refusal(Exception):
     """An error reply; the connection is fine."""
+
+
+async def _discard(connection: Any) -> None:
+    if connection is not None:
+        with contextlib.suppress(Exception):
+            await connection.disconnect(nowait=True)
 
 
 class Link(asyncio.Protocol):
@@ -31,13 +37,11 @@ class Link(asyncio.Protocol):
         self,
         endpoint: Endpoint,
         limit: float = REPLY_TIMEOUT,
-        push: Callable[[Any], None] | None = None,
         awake: Awake | None = None,
     ) -> None:
-        self.closed = False
+        self.closed = True  # not open yet
         self._endpoint = endpoint
         self._limit = limit
-        self._push = push
         self._awake = awake
         self._awake_until = 0.0
         self._reader = hiredis.Reader(replyError=Refusal)
@@ -45,6 +49,7 @@ class Link(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._sent_this_tick = False
         self._heard = 0.0
+        self.place: tuple[str, int] = ("", 0)
 
     async def connect(self) -> Link:
         """Open the connection. Raises ConnectionError within a few seconds when that fails."""
@@ -54,17 +59,27 @@ class Link(asyncio.Protocol):
             async with asyncio.timeout(CONNECT_TIMEOUT * 1.5):
                 connection = await self._endpoint.async_connection()
                 await connection.connect()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (asyncio.CancelledError, ArdiqError):
+            await _discard(connection)
+            raise
+        except Exception as error:
+            # Code of the project runs in here, such as a credential provider: whatever it raises (R14).
+            await _discard(connection)
             if connection is not None and isinstance(error, (TimeoutError, RedisTimeout)):
                 # "no reply" tells callers that trying again would only double their wait (C13).
                 raise ConnectionError("no reply to a new connection") from error
-            raise ConnectionError(str(error) or "no answer in time") from error
+            late = isinstance(error, TimeoutError)
+            raise ConnectionError(
+                str(error) or ("no answer in time" if late else type(error).__name__)
+            ) from error
+        self.place = (getattr(connection, "host", ""), getattr(connection, "port", 0))
         # redis-py must not read from, or close, what it has handed over; the writer is kept because its
         # finaliser closes the transport.
         self._handed_over = connection._writer
         self._transport: asyncio.Transport = connection._writer.transport
         connection._writer = connection._reader = None
         self._transport.set_protocol(self)
+        self.closed = False
         self._watchdog = self._loop.call_later(self._limit / 8, self._watch)
         return self
 
@@ -117,8 +132,6 @@ class Link(asyncio.Protocol):
                 future = self._waiting.popleft()
                 if not future.done():
                     future.set_result(reply)
-            elif self._push is not None:
-                self._push(reply)
 
     def _watch(self) -> None:
         if self.closed:
@@ -141,8 +154,6 @@ class Link(asyncio.Protocol):
         for future in waiting:
             if not future.done():
                 future.set_exception(error)
-        if self._push is not None:
-            self._push(None)
 
     def close(self) -> None:
         """Close, failing whatever still waits for a reply. May be called twice."""

@@ -1,6 +1,10 @@
-"""What an error reply means: worth another try on another connection, or not."""
+"""What an error reply means: worth another try on another connection, or not; and how many tries."""
 
 from __future__ import annotations
+
+import random
+import re
+import time
 
 import redis.exceptions as errors
 
@@ -9,7 +13,9 @@ from ardiq.core.errors import BrokerError, QueueFull
 PATIENCE = 2.0  # seconds; what a call waits for in all stays near the bound for callers (C13)
 MOST_HOPS = 5  # redirects of one call; more of them mean that the nodes disagree
 
-# The server is there but cannot serve: drop the connection and look for the right one (R14).
+# The server is there but cannot serve: drop the connection and look for the right one (R14). Each of them
+# is said before anything is written, so that the call may be sent again. ASK is among them on purpose: it
+# says that the slot is being moved, and a script that followed it would see, and write, half of a queue.
 _PASSING = (
     "READONLY",
     "LOADING",
@@ -20,16 +26,52 @@ _PASSING = (
     "UNBLOCKED",
     "NOAUTH",
     "ASK",
+    "MOVED",
+    "NOREPLICAS",
 )
-_PASSING_ERRORS = (errors.ClusterDownError, errors.MasterDownError, errors.TryAgainError, errors.AskError)
+_PASSING_ERRORS = (
+    errors.ClusterDownError,
+    errors.MasterDownError,
+    errors.TryAgainError,
+    errors.AskError,
+    errors.BusyLoadingError,
+    errors.ReadOnlyError,
+    errors.AuthenticationError,
+)
+# Before Redis 7, what a command of a script is refused with comes inside another error.
+_WITHIN = re.compile(r"^ERR Error running script .*?: -?([A-Z]{4,})\b")
 
 
 class Unavailable(BrokerError):
     """Redis is there but cannot serve just now; it is worth trying again."""
 
 
+# redis-py leaves its code, OOM, out of the text, and before Redis 7 it comes inside another error.
+_OUT_OF_MEMORY = "command not allowed when used memory"
+
+
+class Refused(BrokerError):
+    """Redis has answered, and what it was asked for will not do."""
+
+
+def _full(message: str) -> QueueFull:
+    if not message.startswith("QUEUEFULL"):
+        return QueueFull(
+            "Redis has no memory left, so nothing was stored. Let workers catch up, lower RESULT_TTL_MS, or "
+            f"raise maxmemory of the server. It said: {message}"
+        )
+    queue, waiting, new, most = message.split(" ")[1:5]
+    return QueueFull(
+        f"The queue {queue!r} is full, so nothing was stored: {int(waiting):,} jobs wait, {int(new):,} more "
+        f"would be over MAX_QUEUED, which is {int(most):,}. Let workers catch up, start more of them, or raise "
+        "MAX_QUEUED.",
+        max(0, int(most) - int(waiting)),
+    )
+
+
 def refused(message: str, error: Exception | None = None) -> BrokerError:
-    code = message.split(" ", 1)[0]
+    within = _WITHIN.match(message)
+    code = within[1] if within else message.split(" ", 1)[0]
     # redis-py tells some of them by the class of the error, and leaves the code out of its text.
     if code in _PASSING or isinstance(error, _PASSING_ERRORS):
         return Unavailable(f"Redis cannot serve just now: {message}")
@@ -57,26 +99,3 @@ class Patience:
         """Whether a redirect may be followed."""
         self._hops += 1
         return self._hops <= MOST_HOPS
-# redis-py leaves its code, OOM, out of the text, and before Redis 7 it comes inside another error.
-_OUT_OF_MEMORY = "command not allowed when used memory"
-
-
-class Refused(BrokerError):
-    """Redis has answered, and what it was asked for will not do."""
-
-
-def _full(message: str) -> QueueFull:
-    if not message.startswith("QUEUEFULL"):
-        return QueueFull(
-            "Redis has no memory left, so nothing was stored. Let workers catch up, lower RESULT_TTL_MS, or "
-            f"raise maxmemory of the server. It said: {message}"
-        )
-    queue, waiting, new, most = message.split(" ")[1:5]
-    return QueueFull(
-        f"The queue {queue!r} is full, so nothing was stored: {int(waiting):,} jobs wait, {int(new):,} more "
-        f"would be over MAX_QUEUED, which is {int(most):,}. Let workers catch up, start more of them, or raise "
-        "MAX_QUEUED.",
-        max(0, int(most) - int(waiting)),
-    )
-
-

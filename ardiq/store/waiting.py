@@ -14,16 +14,16 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ResponseError
 
-from ardiq.core.errors import BrokerError
 from ardiq.store import verbs
-from ardiq.store.client import CALLER_TIMEOUT, AsyncStore, Store
-from ardiq.store.endpoint import Endpoint
+from ardiq.store.async_client import AsyncStore
+from ardiq.store.client import CALLER_TIMEOUT, Store
+from ardiq.store.endpoint import LOST, Endpoint
 from ardiq.store.keys import Keys
-from ardiq.store.link import Link
-from ardiq.store.scripts import pack
+from ardiq.store.listener import SILENCE, Listener
+from ardiq.store.refusals import refused
+from ardiq.store.scripts import id_text
 
 POLL_FIRST, POLL_MOST = 1.0, 5.0  # seconds between looks, in case a push was lost
 
@@ -34,21 +34,12 @@ class Subscription:
     def __init__(self, endpoint: Endpoint, channel: str) -> None:
         self._endpoint, self._channel = endpoint, channel
         self._heard: asyncio.Queue[str | None] = asyncio.Queue()
-        self._link: Link | None = None
+        self._link: Listener | None = None
 
     async def open(self) -> None:
-        """Subscribe. Raises BrokerError when Redis cannot be reached."""
-        try:
-            self._link = await Link(self._endpoint, push=self._push).connect()
-            await self._link.send(pack("SUBSCRIBE", self._channel))
-        except ConnectionError as error:
-            raise self._endpoint.unreachable(error) from error
-
-    def _push(self, message: Any) -> None:
-        if message is None:
-            self._heard.put_nowait(None)
-        elif message[0] == b"message":
-            self._heard.put_nowait(message[2].decode())
+        """Subscribe. Raises BrokerError when Redis cannot be reached, or refuses."""
+        self._link = Listener(self._endpoint, self._heard.put_nowait)
+        await self._link.listen(self._channel)
 
     def close(self) -> None:
         if self._link is not None:
@@ -71,7 +62,7 @@ class AsyncWaiter:
         self._endpoint, self._store, self._keys = endpoint, store, keys
         self._client = secrets.token_hex(8)
         self._guard: AsyncIterator[None] | None = None
-        self._link: Link | None = None
+        self._link: Listener | None = None
         self._opening = asyncio.Lock()
         self._expected: dict[str, set[asyncio.Future[None]]] = {}
 
@@ -112,17 +103,13 @@ class AsyncWaiter:
 
     async def _listen(self) -> None:
         async with self._opening:
-            if self._link is not None and not self._link.closed:
+            if self._link is not None and self._link.open:
                 return
-            try:
-                self._link = await Link(self._endpoint, push=self._told).connect()
-                channel = self._keys.done(self._client)
-                await self._link.send(pack("SUBSCRIBE", channel))
-                if self._guard is None:
-                    self._guard = self._close_with_loop()
-                    await anext(self._guard)
-            except ConnectionError as error:
-                raise self._endpoint.unreachable(error) from error
+            if self._guard is None:
+                self._guard = self._close_with_loop()
+                await anext(self._guard)
+            self._link = Listener(self._endpoint, self._told)
+            await self._link.listen(self._keys.done(self._client))
 
     async def _close_with_loop(self) -> AsyncIterator[None]:
         try:
@@ -131,10 +118,8 @@ class AsyncWaiter:
             if self._link is not None:
                 self._link.close()
 
-    def _told(self, message: Any) -> None:
-        if message is None or message[0] != b"message":
-            return
-        for future in self._expected.get(message[2].decode(), ()):
+    def _told(self, id: str | None) -> None:
+        for future in self._expected.get(id or "", ()):
             if not future.done():
                 future.set_result(None)
 
@@ -165,19 +150,43 @@ class Waiter:
     def _listen(self) -> str:
         connection = getattr(self._local, "connection", None)
         # A child must not share the socket, nor the channel, of its parent (fault 61).
-        if connection is None or self._local.pid != os.getpid():
-            client = secrets.token_hex(8)
-            connection = self._endpoint.connection(CALLER_TIMEOUT)
-            try:
-                connection.connect()
-                connection.send_command("SUBSCRIBE", self._keys.done(client))
-                connection.read_response(disable_decoding=True)
-            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-                raise self._endpoint.unreachable(error) from error
-            self._local.connection, self._local.client = connection, client
-            self._local.pid = os.getpid()
+        if connection is None or self._local.pid != os.getpid() or not self._alive(connection):
+            self._local.connection = None
+            self._local.client = secrets.token_hex(8)
+            self._local.connection = self._subscribe(self._keys.done(self._local.client))
+            self._local.pid, self._local.heard = os.getpid(), time.monotonic()
         name: str = self._local.client
         return name
+
+    def _subscribe(self, channel: str) -> Any:
+        try:
+            connection = self._endpoint.connected(CALLER_TIMEOUT)
+            try:
+                connection.send_command("SUBSCRIBE", channel)
+                connection.read_response(disable_decoding=True)
+            except BaseException:
+                connection.disconnect()
+                raise
+        except ResponseError as error:
+            raise refused(str(error), error) from error
+        except LOST as error:
+            self._endpoint.forget()
+            raise self._endpoint.unreachable(error) from error
+        return connection
+
+    def _alive(self, connection: Any) -> bool:
+        """Whether somebody is at the other end. What was pushed is read away: the record is read next."""
+        if time.monotonic() - self._local.heard < SILENCE:
+            return True
+        try:
+            connection.send_command("PING")
+            while connection.read_response(disable_decoding=True)[0] != b"pong":
+                pass
+        except (ResponseError, *LOST):
+            connection.disconnect()
+            return False
+        self._local.heard = time.monotonic()
+        return True
 
     def _told(self, id: str, until: float) -> bool:
         connection = self._local.connection
@@ -186,8 +195,9 @@ class Waiter:
                 if not connection.can_read(timeout=left):
                     return False
                 message = connection.read_response(disable_decoding=True)
-                if message[0] == b"message" and message[2].decode() == id:
+                self._local.heard = time.monotonic()
+                if message[0] == b"message" and id_text(message[2]) == id:
                     return True
-        except (RedisConnectionError, RedisTimeoutError, OSError, BrokerError):
+        except (ResponseError, *LOST):
             self._local.connection = None
         return False

@@ -15,9 +15,11 @@ from typing import Any
 from ardiq.core.errors import BrokerError
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
+from ardiq.store.refusals import Refused
 from ardiq.store.waiting import Subscription
 
 TICK = 0.25  # seconds
+DENIED = 10.0  # seconds until it is tried again to listen where that is not allowed
 
 log = logging.getLogger("ardiq.worker")
 
@@ -51,6 +53,7 @@ async def listen_for_aborts(
 
     A lost message comes with the next renewal.
     """
+    told = False
     while True:
         subscription = Subscription(endpoint, keys.control)
         try:
@@ -58,6 +61,12 @@ async def listen_for_aborts(
             await ask()
             async for id in subscription:
                 abort(id)
+        except Refused as error:
+            # Nothing that waiting will mend, but the job of this worker can be done without it.
+            if not told:
+                log.warning("Aborts reach running jobs with the next renewal only. %s", error)
+            told = True
+            await asyncio.sleep(DENIED)
         except BrokerError as error:
             log.debug("Not listening for aborts: %s", error)
         finally:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ardiq.core.errors import BrokerError
 from ardiq.store import verbs
-from ardiq.store.client import AsyncStore
+from ardiq.store.async_client import AsyncStore
 from ardiq.worker import faults
 from ardiq.worker.held import Held, Stop
 from ardiq.worker.pump import Pump

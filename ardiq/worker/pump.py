@@ -12,7 +12,7 @@ from ardiq.core.errors import BadPayload, BrokerError
 from ardiq.core.job import HEAD, JobRecord
 from ardiq.core.options import Options
 from ardiq.store import verbs
-from ardiq.store.client import AsyncStore
+from ardiq.store.async_client import AsyncStore
 from ardiq.store.keys import Keys
 from ardiq.worker import faults
 from ardiq.worker.held import Clock, Held, Stop
@@ -220,9 +220,7 @@ class Pump:
         held = self.held[id] = Held(record, number, lease, sent, marked)
         self._slots.waiting.append(held)
 
-    def _refuse(
-        self, id: str, raw: bytes, number: int, lease: Lease, sent: float, error: Exception
-    ) -> None:
+    def _refuse(self, id: str, raw: bytes, number: int, lease: Lease, sent: float, error: Exception) -> None:
         """End a job whose record cannot be read: in its lane, every claim would meet it again."""
         log.error("Job %s cannot be read; it fails: %s", one_line(id), one_line(str(error)))
         lane = raw[HEAD:].partition(b"\n")[0].decode()  # one of ours: it was claimed from there

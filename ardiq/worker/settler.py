@@ -14,7 +14,7 @@ from itertools import takewhile
 from ardiq.core.errors import BrokerError
 from ardiq.core.options import Options
 from ardiq.store import verbs
-from ardiq.store.client import AsyncStore
+from ardiq.store.async_client import AsyncStore
 from ardiq.store.keys import Keys
 from ardiq.store.verbs import Settlement
 from ardiq.worker import faults

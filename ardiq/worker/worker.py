@@ -15,12 +15,13 @@ from ardiq.core.events import REFUSED, Event, Events
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
 from ardiq.store import verbs
-from ardiq.store.client import AsyncStore, Store
+from ardiq.store.async_client import AsyncStore
+from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.worker import faults
-from ardiq.worker.chores import listen_for_aborts, tick, watched
 from ardiq.worker.admission import admit
+from ardiq.worker.chores import listen_for_aborts, tick, watched
 from ardiq.worker.drain import Drain
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import ErrorHook, Judge
@@ -76,8 +77,8 @@ class Worker:
         self._outage = Outage()
         self._hurry = asyncio.Event()
         self._stopped = False
-        self._mismatches = 0
         self._admitted = False
+        self._mismatches = 0
         self._ticked = time.monotonic()
         self._pump: Pump | None = None
 
@@ -161,10 +162,10 @@ class Worker:
         while not self._stopped:
             sent = time.monotonic()
             try:
-                now = await self._commit.run(verbs.register(self.keys, lease.token, lease.length_ms, about))
                 if not self._admitted:
                     await admit(self._commit)
                     self._admitted = True
+                now = await self._commit.run(verbs.register(self.keys, lease.token, lease.length_ms, about))
             except BrokerError as error:
                 if self._burst and self._pump is None:
                     raise  # it was to do what is due and end; whoever started it must hear of this

@@ -14,7 +14,8 @@ import pytest
 
 from ardiq.core.errors import BrokerError
 from ardiq.store import verbs
-from ardiq.store.client import AsyncStore, Store
+from ardiq.store.async_client import AsyncStore
+from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from ardiq.store import verbs, waiting
-from ardiq.store.client import AsyncStore
+from ardiq.store.async_client import AsyncStore
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.waiting import AsyncWaiter, Waiter
 from tests.store.bench import Bench, succeeded

@@ -1,0 +1,60 @@
+"""Asks Sentinel where the primary is. Asked at every connect, so that a failover needs nobody's help."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+ANSWER = 0.5  # seconds for one sentinel; with three of them a caller still hears in time (C13)
+
+Place = tuple[str, int]
+
+
+class Sentinels:
+    """The sentinels of one primary. Raises redis.ConnectionError when none of them knows it."""
+
+    def __init__(self, places: Sequence[Sequence[Any]], service: str, options: Mapping[str, Any]) -> None:
+        self.places: list[Place] = [(str(host), int(port)) for host, port in places]
+        self.service = service
+        self._options = {"socket_timeout": ANSWER, "socket_connect_timeout": ANSWER, **options}
+        self._tls = bool(self._options.pop("ssl", False))
+        self._best: Place | None = None
+
+    def doubt(self) -> None:
+        """The last answer led nowhere: it may be the view of one that is cut off. Ask another one first."""
+        self._best = None
+
+    def find(self) -> Place:
+        """Address of the primary, from the first sentinel that knows it."""
+        problems = []
+        order = random.sample(self.places, len(self.places))
+        order.sort(key=lambda place: place != self._best)
+        for place in order:
+            try:
+                found = self._ask(place)
+            except (redis.RedisError, OSError) as error:
+                problems.append(f"{place[0]}:{place[1]}: {error}")
+                continue
+            if found is not None:
+                self._best = place
+                return found
+            problems.append(f"{place[0]}:{place[1]} knows no primary named {self.service!r}")
+        raise redis.ConnectionError(f"no sentinel names a primary ({'; '.join(problems)})")
+
+    def _ask(self, place: Place) -> Place | None:
+        kind = redis.SSLConnection if self._tls else redis.Connection
+        connection = kind(
+            **self._options, host=place[0], port=place[1], protocol=2, retry=Retry(NoBackoff(), 0)
+        )
+        try:
+            connection.connect()
+            connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
+            reply: Any = connection.read_response(disable_decoding=True)
+        finally:
+            connection.disconnect()
+        return (reply[0].decode(), int(reply[1])) if reply else None
