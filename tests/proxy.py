@@ -24,8 +24,15 @@ class Proxy:
         self._open: list[socket.socket] = [self._listening]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def cut(self) -> None:
+        """Cut every connection; new ones are taken."""
+        self._shut(self._open[1:])
+
     def close(self) -> None:
-        for one in self._open:
+        self._shut(self._open)
+
+    def _shut(self, sockets: list[socket.socket]) -> None:
+        for one in sockets:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
