@@ -21,12 +21,12 @@ SHORT = {"LEASE_MS": 1_500, "CONCURRENCY": 8, "THREADS": 4}
 
 def keep_one(workers: Workers, until_true: Callable[[], bool], seconds: float = 60, **options: object) -> int:
     """Keep a worker alive as an init system does, until something holds. Returns how many died."""
-    deaths, process = 0, workers.start(**(SHORT | options))
+    deaths, process = 0, workers.spawn(**(SHORT | options))
     deadline = time.monotonic() + seconds
     while not until_true():
         assert time.monotonic() < deadline, process.text
         if process.popen.poll() is not None:
-            deaths, process = deaths + 1, workers.start(**(SHORT | options))
+            deaths, process = deaths + 1, workers.spawn(**(SHORT | options))
         time.sleep(0.05)
     assert process.stop() == 0, process.text
     return deaths
