@@ -13,6 +13,7 @@ from ardiq import conf
 from ardiq.adminui.queryset import RedisManager
 from ardiq.adminui.reading import Reading
 from ardiq.adminui.sources import FewSource, JobSource, broker_of, workers_of
+from ardiq.adminui.text import plain
 from ardiq.adminui.times import moment
 from ardiq.core.job import ID_MOST, JobStatus
 from ardiq.store.inspector import JobView, WorkerView
@@ -93,7 +94,7 @@ class Job(RedisModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.task or _('unreadable job')} ({self.short_id})"
+        return plain(f"{self.task or _('unreadable job')} ({self.short_id})", 300)
 
     @classmethod
     def make_source(cls) -> JobSource:
@@ -196,7 +197,7 @@ class Worker(RedisModel):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return self.name or self.id
+        return plain(self.name or self.id, 200)
 
     @classmethod
     def make_source(cls) -> FewSource:

@@ -75,6 +75,14 @@ class RedisAdmin(admin.ModelAdmin):
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return False
 
+    def has_queue_permission(self, request: HttpRequest, queue: str) -> bool:
+        """Whether the user may see anything of a queue. For projects to override."""
+        return True
+
+    def queues(self, request: HttpRequest) -> list[str]:
+        """The queues of settings that the user may see anything of."""
+        return [alias for alias in conf.aliases() if self.has_queue_permission(request, alias)]
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return EagerChangeList
 

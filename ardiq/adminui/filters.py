@@ -10,7 +10,6 @@ from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from ardiq import conf
 from ardiq.adminui.plan import Plan
 from ardiq.adminui.sources import TALLIED, JobSource
 from ardiq.adminui.text import plain
@@ -20,17 +19,20 @@ from ardiq.models import STATES, Job
 TASKS_SHOWN = 20
 
 
-def source_of(request: HttpRequest, may_read: bool = False) -> JobSource:
-    """The one source of a request, so that its filters, list and counts share what they read."""
+def source_of(request: HttpRequest, admin: Any) -> JobSource:
+    """The one source of a request, so that its filters, list and counts share what they read. It knows
+    only the queues that the user may see, and whether the user may read what jobs were given."""
     source: JobSource | None = getattr(request, "_ardiq_jobs", None)
     if source is None:
+        user: Any = request.user
+        may_read = user.has_perm("ardiq.view_job_payload")
 
         def make(queue: str, view: Any) -> Job:
             job = Job.of(queue, view)
             job.may_read = may_read
             return job
 
-        source = JobSource(make)
+        source = JobSource(make, admin.queues(request))
         request._ardiq_jobs = source  # type: ignore[attr-defined]
     return source
 
@@ -59,7 +61,7 @@ class StateFilter(JobFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         if request.GET.get("task") or request.GET.get("q"):
             return [(state, str(label)) for state, label in STATES]  # nobody counts those
-        source = source_of(request)
+        source = source_of(request, model_admin)
         queues = source.queues(self.chosen(request, "queue"))
         counts = [source.counts(alias).statuses for alias in queues]
         return [
@@ -73,10 +75,10 @@ class QueueFilter(JobFilter):
     parameter_name = "queue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        aliases = conf.aliases()
+        aliases = model_admin.queues(request)
         if request.GET.get("task") or request.GET.get("q"):
             return [(alias, alias) for alias in aliases]
-        source = source_of(request)
+        source = source_of(request, model_admin)
         statuses = source.statuses(self.chosen(request, "state"))
         return [(alias, f"{alias} ({number(source.total([alias], statuses))})") for alias in aliases]
 
@@ -89,7 +91,7 @@ class TaskFilter(JobFilter):
     parameter_name = "task"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        source = source_of(request)
+        source = source_of(request, model_admin)
         chosen = self.chosen(request, "state", "queue")
         queues, statuses = source.queues(chosen), source.statuses(chosen)
         if any(source.total([alias], statuses) > TALLIED for alias in queues):

@@ -37,8 +37,7 @@ class JobAdmin(JobPage):
     # -- which jobs -----------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        user: Any = request.user
-        source = source_of(request, user.has_perm("ardiq.view_job_payload"))
+        source = source_of(request, self)
         every: Any = super().get_queryset(request)
         return every.reading(source)
 
@@ -68,8 +67,8 @@ class JobAdmin(JobPage):
     def _get_obj_does_not_exist_redirect(
         self, request: HttpRequest, opts: Any, object_id: str
     ) -> HttpResponse:
-        ttls = [conf.options(alias).result_ttl_ms for alias in conf.aliases()]
-        if min(ttls) >= 0:
+        ttls = [conf.options(alias).result_ttl_ms for alias in self.queues(request)]
+        if ttls and min(ttls) >= 0:
             text = _("Jobs that have succeeded are kept for %(span)s, unless their task says otherwise.")
             self.message_user(request, text % {"span": times.span(max(ttls) / 1000)}, messages.INFO)
         gone: HttpResponse = super()._get_obj_does_not_exist_redirect(request, opts, object_id)  # type: ignore[misc]
@@ -118,5 +117,5 @@ class JobAdmin(JobPage):
         if error is None:
             return times.NOTHING
         kind = error.type.rpartition(".")[2]
-        message = job.reading.hide(error.message) if job.may_read else ""
+        message = job.reading.masked(error).message if job.may_read else ""
         return plain(f"{kind}: {message}" if message else kind, 80)

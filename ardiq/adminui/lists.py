@@ -10,7 +10,6 @@ from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from ardiq import conf
 from ardiq.adminui.base import EagerChangeList
 from ardiq.adminui.filters import number
 from ardiq.adminui.queryset import RedisQuerySet
@@ -71,4 +70,4 @@ class JobChangeList(EagerChangeList):
     def empty(self) -> bool:
         """Whether there is no job at all, rather than none that fits the filters."""
         source = self.queryset.source
-        return not any(source.counts(alias).total for alias in conf.aliases())
+        return not any(source.counts(alias).total for alias in source.aliases)

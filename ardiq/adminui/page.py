@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy
 
 from ardiq.adminui import times
 from ardiq.adminui.doing import DoingAdmin
-from ardiq.adminui.text import frames, plain, pretty
+from ardiq.adminui.text import dump, frames, plain, pretty
 from ardiq.core.job import JobStatus
-from ardiq.core.redact import MASK, PRIVATE, masked
+from ardiq.core.redact import MASK
 from ardiq.models import STATES, Job
 
 LABELS = dict(STATES)
@@ -93,14 +93,21 @@ class JobPage(DoingAdmin):
             (plain(name, 200), MASK if value == MASK else pretty(value))
             for name, value in job.reading.arguments
         ]
-        return self._part("arguments", rows=rows, problem=plain(job.reading.problem), size=job.view.size)
+        problem = plain(job.reading.problem)
+        raw = job.reading.unread
+        return self._part(
+            "arguments",
+            rows=rows,
+            problem=problem,
+            size=job.view.size,
+            dump=None if raw is None else dump(raw),
+        )
 
     @admin.display(description=gettext_lazy("result"))
     def value(self, job: Job) -> SafeString:
         result = job.reading.result
-        return self._part(
-            "value", text=job.reading.hide(pretty(masked(result.value, PRIVATE))) if result else ""
-        )
+        shown = pretty(job.reading.masked_value(result.value)) if result else ""
+        return self._part("value", text=job.reading.hide(shown))
 
     @admin.display(description=gettext_lazy("error"))
     def failure(self, job: Job) -> SafeString:
@@ -127,11 +134,11 @@ class JobPage(DoingAdmin):
     def _failure(self, job: Job, error: Any) -> dict[str, Any]:
         if error is None:
             return {"type": "", "message": "", "frames": []}
-        hide = job.reading.hide
+        error = job.reading.masked(error)
         return {
             "type": plain(error.type, 300),
-            "message": plain(hide(error.message)),
-            "frames": frames(hide(error.traceback)),
+            "message": plain(error.message),
+            "frames": frames(error.traceback),
         }
 
     def _part(self, name: str, **context: Any) -> SafeString:

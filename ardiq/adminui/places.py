@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -24,6 +25,10 @@ class QueueAdmin(RedisAdmin):
 
     list_display = ["name", "waiting_now", "scheduled_now", "running_now", "failed_now", "workers_now"]
     fields = ["name", "waiting_now", "scheduled_now", "running_now", "failed_now", "workers_now"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        every: Any = super().get_queryset(request)
+        return every.filter(name__in=self.queues(request))
 
     def _jobs(self, queue: Queue, status: JobStatus, count: int) -> str | SafeString:
         return self.jobs_link(number(count), queue=queue.name, state=status.value) if count else "0"
@@ -66,6 +71,10 @@ class WorkerAdmin(RedisAdmin):
         "label", "worker_id", "host_name", "pid", "queue", "lanes", "since_when", "last_seen", "busy",
         "processed", "versions",
     ]  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        every: Any = super().get_queryset(request)
+        return every.filter(queue__in=self.queues(request))
 
     @admin.display(description=gettext_lazy("name"))
     def label(self, worker: Worker) -> str:

@@ -5,14 +5,17 @@ Nothing here raises for what lies in Redis: what cannot be read is told in ``pro
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
+
+from django.views.debug import SafeExceptionReporterFilter, get_default_exception_reporter_filter
 
 from ardiq import owners
 from ardiq.core.codec import Codec
-from ardiq.core.job import JobRecord, JobStatus
+from ardiq.core.job import KEPT, JobRecord, JobStatus
 from ardiq.core.outcome import (
     Attempt,
     Failure,
@@ -23,7 +26,7 @@ from ardiq.core.outcome import (
     read_result,
     span,
 )
-from ardiq.core.redact import MASK, masked_call, masked_text
+from ardiq.core.redact import MASK, PRIVATE, masked, masked_call, masked_text
 from ardiq.core.registry import Definition
 from ardiq.store.inspector import JobView
 
@@ -42,6 +45,32 @@ class Run:
     @property
     def duration_ms(self) -> int | None:
         return max(0, self.ended - self.started) if self.started and self.ended else None
+
+
+@cache
+def _joined(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+def own_filter() -> Any:
+    """The project's own filter of error reports. None for Django's, whose words are among PRIVATE: it
+    would mask every author, too."""
+    found = get_default_exception_reporter_filter()
+    return None if type(found) is SafeExceptionReporterFilter else found
+
+
+def private_names(sensitive: tuple[str, ...]) -> re.Pattern[str]:
+    """Names whose values nobody is shown: by how they sound, to us and to the project's own filter, and
+    those that the task calls sensitive."""
+    theirs = getattr(own_filter(), "hidden_settings", None)
+    patterns = [theirs.pattern] if isinstance(theirs, re.Pattern) else []
+    return _joined(PRIVATE.pattern, *patterns, *(rf"^{re.escape(name)}(\[\d+\])?$" for name in sensitive))
+
+
+def cleansed(name: str, value: object) -> object:
+    """The value as the project's own filter shows it."""
+    own = own_filter()
+    return value if own is None or value == MASK else own.cleanse_setting(name, value)
 
 
 def definition(queue: str, name: str) -> Definition | None:
@@ -77,21 +106,51 @@ class Reading:
         return self._call[3]
 
     @cached_property
+    def _known(self) -> Definition | None:
+        return definition(self.queue, self.record.name) if self.record else None
+
+    @cached_property
+    def _private(self) -> re.Pattern[str]:
+        return private_names(self._known.sensitive if self._known else ())
+
+    @cached_property
     def _named(self) -> tuple[list[tuple[str, Any]], set[str]]:
         args, kwargs, _, _ = self._call
-        known = definition(self.queue, self.record.name) if self.record else None
-        return masked_call(known.signature if known else None, args, kwargs)
+        return masked_call(self._known.signature if self._known else None, args, kwargs, self._private)
+
+    @property
+    def unread(self) -> bytes | None:
+        """The beginning of what could not be read, for people who want to know who wrote it. None where
+        nothing is wrong, or where the task is known to take secrets."""
+        if not self.problem:
+            return None
+        if self.record is None:
+            return self.view.raw
+        known = self._known
+        if known and (known.sensitive or any(map(self._private.search, known.signature.parameters))):
+            return None
+        return self.record.call[:KEPT]
 
     @property
     def arguments(self) -> list[tuple[str, Any]]:
         """(name, value) of each argument, secrets masked; a position has a number for a name where the
         signature is not known here."""
-        return self._named[0]
+        return [(name, cleansed(name, value)) for name, value in self._named[0]]
+
+    def masked_value(self, value: object) -> object:
+        """A result without what stands under secret-sounding keys."""
+        return cleansed("", masked(value, self._private))
+
+    def masked(self, error: Failure) -> Failure:
+        """An error without the secrets that the call was given. One of ardiq's own quotes none."""
+        if error.type.startswith("ardiq."):
+            return error
+        return Failure(error.type, self.hide(error.message), self.hide(error.traceback))
 
     def hide(self, text: str) -> str:
         """A message or a traceback without the secrets that the call was given."""
-        if self.view.cut and self.problem:
-            return MASK  # the call was too large to be read, so that nothing is known of its secrets
+        if self.problem:
+            return MASK  # the call cannot be read, so that nothing is known of its secrets
         return masked_text(text, self._named[1])
 
     # -- what became of it --------------------------------------------------------------------------

@@ -32,11 +32,12 @@ def broker_of(alias: str) -> Broker:
 
 
 class JobSource:
-    """Jobs of every queue in settings."""
+    """Jobs of some queues, by default of every one in settings."""
 
     allowed = frozenset({"id", "queue", "state", "task"})
 
-    def __init__(self, make: Callable[[str, JobView], Any]) -> None:
+    def __init__(self, make: Callable[[str, JobView], Any], aliases: list[str] | None = None) -> None:
+        self.aliases = conf.aliases() if aliases is None else aliases
         self._make = make
         self._counts: dict[str, Counts] = {}
         self._fetched: dict[tuple[str, ...], list[Any]] = {}
@@ -48,7 +49,7 @@ class JobSource:
 
     def queues(self, plan: Plan) -> list[str]:
         wanted = plan.wanted.get("queue")
-        return [alias for alias in conf.aliases() if wanted is None or alias in wanted]
+        return [alias for alias in self.aliases if wanted is None or alias in wanted]
 
     def statuses(self, plan: Plan) -> list[JobStatus]:
         wanted = plan.wanted.get("state")

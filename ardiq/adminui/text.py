@@ -10,9 +10,10 @@ from typing import Any
 
 LONGEST = 65_536  # characters of one value or traceback that a page shows
 
-# Control characters but newline and tab, and those that turn the direction of text or have no width.
+# Control characters but newline and tab, those that turn the direction of text or have no width, and lone
+# surrogates, which no page can carry.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _FRAME = re.compile(r'^[\s|+-]*File "([^"\n]+)", line \d+')
 # The worker that wrote a traceback may run on another machine with another Python.
@@ -45,6 +46,16 @@ def _other(value: object) -> object:
         return repr(value[:LONGEST])
     # References to rows and the like have a str made for people; dates and decimals, too.
     return str(value)
+
+
+def dump(data: bytes) -> str:
+    """Bytes as hex and text, sixteen to a line."""
+    lines = []
+    for at in range(0, len(data), 16):
+        row = data[at : at + 16]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{at:04x}  {row.hex(' '):<47}  {text}")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,16 +58,19 @@ def shown(value: object, limit: int = 80) -> str:
 
 
 def masked_call(
-    signature: Signature | None, args: Iterable[Any], kwargs: Mapping[str, Any]
+    signature: Signature | None,
+    args: Iterable[Any],
+    kwargs: Mapping[str, Any],
+    private: re.Pattern[str] = PRIVATE,
 ) -> tuple[list[tuple[str, object]], set[str]]:
     """((name, value) of each argument with secrets masked, the secrets as text).
 
     A positional argument has the name that the signature gives it, and only its number without one.
     """
     named = [*zip(_names(signature), args, strict=False), *kwargs.items()]
-    secrets = {text for name, value in named for text in _secrets(value, bool(PRIVATE.search(name)))}
+    secrets = {text for name, value in named for text in _secrets(value, bool(private.search(name)), private)}
     shown_ = [
-        (name, MASK if PRIVATE.search(name) and value is not None else masked(value, PRIVATE))
+        (name, MASK if private.search(name) and value is not None else masked(value, private))
         for name, value in named
     ]
     return shown_, secrets
@@ -87,14 +90,14 @@ def _names(signature: Signature | None) -> Iterator[str]:
         number += 1
 
 
-def _secrets(value: Any, secret: bool) -> Iterator[str]:
+def _secrets(value: Any, secret: bool, private: re.Pattern[str]) -> Iterator[str]:
     """Every text in a value that is masked, or stands under a masked key."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _secrets(item, secret or (isinstance(key, str) and bool(PRIVATE.search(key))))
+            yield from _secrets(item, secret or (isinstance(key, str) and bool(private.search(key))), private)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
-            yield from _secrets(item, secret)
+            yield from _secrets(item, secret, private)
     elif secret and value is not None and len(text := str(value)) >= _SHORTEST:
         yield text
 

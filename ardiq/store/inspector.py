@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ardiq.core.job import ENDED, LETTERS, JobRecord, JobStatus
+from ardiq.core.job import ENDED, KEPT, LETTERS, JobRecord, JobStatus
 from ardiq.store import verbs
 from ardiq.store.keys import Keys
-from ardiq.store.scripts import Call, Part, id_text, script
+from ardiq.store.scripts import Call, Part, script
 
 STRETCH = 400  # most jobs that one script looks at: less than 2 ms of the server (R9)
 LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
@@ -57,7 +57,7 @@ class Stretch:
 @dataclass(frozen=True, slots=True)
 class JobView:
     """A job as it lies in Redis. ``record`` is None, and ``problem`` says why, when it cannot be parsed;
-    ``cut`` tells that large parts were left out of it. ``size`` in bytes."""
+    ``raw`` is then how it begins. ``cut`` tells that large parts were left out of it. ``size`` in bytes."""
 
     id: str
     status: JobStatus | None
@@ -65,6 +65,7 @@ class JobView:
     record: JobRecord | None
     problem: str = ""
     cut: bool = False
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def stretch(
 
 def _stretch(reply: list[Any]) -> Stretch:
     pairs = zip(reply[1::2], reply[2::2], strict=True)
-    return Stretch(reply[0], tuple(Spot(id_text(id), int(key)) for id, key in pairs))
+    return Stretch(reply[0], tuple(Spot(_shown(id), int(key)) for id, key in pairs))
 
 
 def names(keys: Keys, where: Sequence[str], offset: int = 0, limit: int = STRETCH) -> Call:
@@ -140,10 +141,12 @@ def names(keys: Keys, where: Sequence[str], offset: int = 0, limit: int = STRETC
 
 
 def _names(reply: list[Any]) -> dict[str, int]:
-    return {
-        name.decode("utf-8", "backslashreplace"): count
-        for name, count in zip(reply[1::2], reply[2::2], strict=True)
-    }
+    return {_shown(name): count for name, count in zip(reply[1::2], reply[2::2], strict=True)}
+
+
+def _shown(raw: bytes) -> str:
+    # What is no UTF-8 has no page, but must not take the list of all the others with it.
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def rows(keys: Keys, ids: Sequence[str]) -> Call:
@@ -174,7 +177,7 @@ def view(id: str, raw: bytes, size: int) -> JobView:
         _ = record.crashes, record.enqueued, record.at, record.worker
         return JobView(id, status, size, record, cut=len(raw) < size)
     except (ValueError, IndexError) as error:
-        return JobView(id, status, size, None, str(error) or type(error).__name__)
+        return JobView(id, status, size, None, str(error) or type(error).__name__, raw=raw[:KEPT])
 
 
 def workers(keys: Keys) -> Call:
