@@ -22,6 +22,7 @@ LANES = ["low", "default", "high"]
 # Short leases, so that a death is noticed while somebody looks.
 LEASE_MS = 1_500
 OPTIONS: dict[str, Any] = {"LEASE_MS": LEASE_MS, "CONCURRENCY": 4, "PREFETCH": 4, "GRACE_MS": 5_000}
+APPS = {"ardiq_test_apps": "tests.shop,tests.faults.hazards"}
 
 
 class Field:
@@ -41,7 +42,11 @@ class Field:
 
     def start(self, *arguments: str, **options: Any) -> Process:
         """A worker process with the short lease; returns when it is registered."""
-        return self.workers.start(*arguments, **(OPTIONS | options))
+        return self.workers.start(*arguments, **(OPTIONS | APPS | options))
+
+    def spawn(self, *arguments: str, **options: Any) -> Process:
+        """The same without waiting for it."""
+        return self.workers.spawn(*arguments, **(OPTIONS | APPS | options))
 
     def enqueue(self, count: int, kind: str = "nap", *args: Any, **options: Any) -> list[str]:
         """Ids of so many jobs of a task of tests/shop; ``nap`` and ``doze`` take 0.02 s unless told."""
@@ -97,6 +102,20 @@ class Field:
         """Deaths that were charged to the jobs, added up."""
         infos = [self.app.info_sync(id) for id in (self.ids if ids is None else ids)]
         return sum(info.crashes for info in infos if info)
+
+    def records(self, ids: Iterable[str]) -> list[bytes | None]:
+        """The whole of each job as it lies in Redis."""
+        return list(self.client.mget([self.keys.job(id) for id in ids]))
+
+    def held(self) -> set[str]:
+        """Ids that workers hold, living or dead."""
+        keys = list(self.client.scan_iter(match=self.keys.held("*"), count=1_000))
+        return {id.decode() for key in keys for id in self.client.hkeys(key)}
+
+    def tally(self, ids: Iterable[str] | None = None) -> Counter[tuple[int, int]]:
+        """How many jobs have so many (attempts, crashes)."""
+        infos = [self.app.info_sync(id) for id in (self.ids if ids is None else ids)]
+        return Counter((info.tries, info.crashes) for info in infos if info)
 
     def count(self, report: Report, ids: Iterable[str] | None = None) -> None:
         """Fill in what was lost, started twice and stuck, of the jobs whose tasks tell their starts."""

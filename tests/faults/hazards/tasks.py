@@ -1,0 +1,101 @@
+"""Tasks that harm the process that runs them. They belong to the queue of tests/shop."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import time
+
+from ardiq import current_job
+from tests.shop.tasks import app, note, started
+
+
+def ended() -> None:
+    job = current_job()
+    assert job is not None
+    note("end", job.id)
+
+
+@app.task(name="who")
+async def who(seconds: float) -> int:
+    """Which process ran it."""
+    started()
+    await asyncio.sleep(seconds)
+    ended()
+    return os.getpid()
+
+
+@app.task(name="who_sync")
+def who_sync(seconds: float) -> int:
+    started()
+    time.sleep(seconds)
+    ended()
+    return os.getpid()
+
+
+@app.task(name="fall")
+def fall(how: str) -> None:
+    """Ends its process: by ``exit``, ``segfault`` or ``kill``."""
+    started()
+    if how == "exit":
+        os._exit(9)
+    elif how == "segfault":
+        ctypes.string_at(0)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="seize")
+def seize(seconds: int) -> int:
+    """Holds the interpreter in C: no other thread of the process runs meanwhile."""
+    started()
+    ctypes.PyDLL(None).sleep(seconds)
+    ended()
+    return os.getpid()
+
+
+@app.task(name="deaf")
+def deaf() -> None:
+    """A thread that never ends: it swallows whatever is thrown into it."""
+    started()
+    while True:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            note("swallowed")
+
+
+HOARD: list[bytes] = []
+
+
+@app.task(name="hoard")
+def hoard(megabytes: int) -> None:
+    """Leaks."""
+    started()
+    HOARD.append(os.urandom(1_000) * 1_000 * megabytes)
+    ended()
+
+
+@app.task(name="hot", max_retries=50, backoff_ms=0)
+async def hot() -> None:
+    """Fails at once, every time."""
+    started()
+    raise ValueError("hot")
+
+
+@app.task(name="sour", max_retries=1, backoff_ms=300)
+async def sour(until: float) -> str:
+    """Fails as long as what it needs is away: until that moment, epoch seconds."""
+    started()
+    if time.time() < until:
+        raise ConnectionError("away")
+    return "back"
+
+
+@app.task(name="open_file")
+def open_file(path: str) -> int:
+    started()
+    with open(path) as stream:
+        return len(stream.read())
