@@ -39,6 +39,31 @@ async def watched(main: Coroutine[Any, Any, None], *chores: Coroutine[Any, Any, 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class Alarm:
+    """For parts of a worker that are no chores: ``ring`` it on the loop, and the chore ``ringing`` raises."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._error: BaseException | None = None
+
+    def ring(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._rung.set()
+
+    def guard(self, task: asyncio.Task[None]) -> None:
+        """Ring should this task fail."""
+        task.add_done_callback(lambda task: None if task.cancelled() else self._look(task.exception()))
+
+    def _look(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.ring(error)
+
+    async def ringing(self) -> None:
+        await self._rung.wait()
+        assert self._error is not None
+        raise self._error
+
+
 async def tick(ticked: Callable[[], None]) -> None:
     """Show that the loop turns, four times a second."""
     while True:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from ardiq.core.errors import BrokerError
 from ardiq.store import verbs
@@ -24,7 +23,7 @@ log = logging.getLogger("ardiq.worker")
 
 
 class Drain:
-    """``give_back`` hands one job back; ``ticking`` makes the coroutine that shows that the loop turns."""
+    """``give_back`` hands one job back. The settler runs meanwhile; ``stuck`` jobs did not stop."""
 
     def __init__(
         self,
@@ -33,37 +32,32 @@ class Drain:
         settler: Settler,
         commit: AsyncStore,
         give_back: Callable[[Held], None],
-        ticking: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._slots, self._pump, self._settler, self._commit = slots, pump, settler, commit
-        self._give_back, self._ticking = give_back, ticking
+        self._give_back = give_back
+        self.stuck = 0
 
-    async def run(self, grace: float, hurry: asyncio.Event) -> int:
-        """Give running jobs ``grace`` seconds, or until told to hurry. Returns how many did not stop."""
+    async def run(self, grace: float, hurry: asyncio.Event) -> None:
+        """Give running jobs ``grace`` seconds, or until told to hurry."""
         if faults.armed:
             faults.hit("before_give_back")
         for held in reversed(self._slots.withdraw()):
             self._give_back(held)
-        # The loop must go on to be seen to tick: a long drain is no stall.
-        settling = asyncio.gather(self._settler.run(), self._ticking())
-        try:
-            await self._quiet(grace, hurry)
-            if self._slots.busy:
-                for held in list(self._pump.held.values()):
-                    self._slots.tell_to_stop(held, Stop.HAND_BACK)
-                await self._quiet(HANDED_OVER, asyncio.Event())
-            stuck = max(1, self._slots.running) if self._slots.busy else 0
-            if stuck:
-                log.warning("%d jobs did not stop; their lease will run out.", stuck)
-            if self._pump.reconcile:
-                # A claim whose reply was lost just before the stop: its jobs go back uncharged.
-                await self._pump.reconciled()
-            if await self._settler.flush(FLUSH):
-                await self._unregister()
-            return stuck
-        finally:
-            settling.cancel()
-            await asyncio.gather(settling, return_exceptions=True)
+        await self._quiet(grace, hurry)
+        if self._slots.busy:
+            for held in list(self._pump.held.values()):
+                self._slots.tell_to_stop(held, Stop.HAND_BACK)
+            await self._quiet(HANDED_OVER, asyncio.Event())
+        self.stuck = max(1, self._slots.running) if self._slots.busy else 0
+        if self.stuck:
+            log.warning("%d jobs did not stop; their lease will run out.", self.stuck)
+        if self._pump.reconcile:
+            # A claim whose reply was lost just before the stop: its jobs go back uncharged.
+            await self._pump.reconciled()
+        if await self._settler.flush(FLUSH):
+            await self._unregister()
+        else:
+            log.warning("%d verdicts did not reach Redis; these jobs run again.", len(self._settler))
 
     async def _quiet(self, seconds: float, hurry: asyncio.Event) -> None:
         """Wait until nothing runs, at most ``seconds``, or until told to hurry."""

@@ -17,6 +17,7 @@ from ardiq.store.keys import Keys
 from ardiq.worker import faults
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.lease import Lease
+from ardiq.worker.limits import Limits
 from ardiq.worker.log import one_line
 from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
@@ -49,6 +50,7 @@ class Pump:
         lease: Lease,
         outage: Outage,
         burst: bool,
+        limits: Limits,
     ) -> None:
         self.held: dict[str, Held] = {}
         self.lease = lease
@@ -61,6 +63,8 @@ class Pump:
         self._clock, self._pace = clock, pace
         self._register = register
         self._burst = burst
+        self._limits = limits
+        limits.holds(self.held)
         self._claims = 0
         self._room = asyncio.Event()
         self._waits = False
@@ -139,10 +143,11 @@ class Pump:
             and not self._settler.full
             and self._pace.extra > self._options.concurrency
             and ahead < self._pace.extra
+            and self._limits.jobs is None
         )
 
     def _want(self) -> int:
-        return 0 if self._settler.full else self._pace.hold - self._slots.load
+        return 0 if self._settler.full else self._limits.left(self._pace.hold - self._slots.load)
 
     async def _wait_for_room(self) -> None:
         self._room.clear()

@@ -21,11 +21,12 @@ from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.worker import faults
 from ardiq.worker.admission import admit
-from ardiq.worker.chores import listen_for_aborts, tick, watched
+from ardiq.worker.chores import Alarm, listen_for_aborts, tick, watched
 from ardiq.worker.drain import Drain
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, Renewal
+from ardiq.worker.limits import Limits
 from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
@@ -60,6 +61,7 @@ class Worker:
         burst: bool = False,
         listed_ms: Callable[[], int] | None = None,
         isolate: Main | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.options = options
@@ -73,6 +75,7 @@ class Worker:
         self._about = dict(about or {})
         self._burst = burst
         self._isolate = isolate
+        self._limits = limits or Limits()
         self._listed_ms = listed_ms or (lambda: max(options.result_ttl_ms, 0))
         self._outage = Outage()
         self._hurry = asyncio.Event()
@@ -81,6 +84,7 @@ class Worker:
         self._mismatches = 0
         self._ticked = time.monotonic()
         self._pump: Pump | None = None
+        self._alarm = Alarm()
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -100,7 +104,7 @@ class Worker:
 
     async def _work(self, lease: Lease) -> None:
         self._build(lease)
-        renewal = Renewal(
+        renewal = self._renewal = Renewal(
             Store(self._endpoint), self.keys, self.options.lease_ms, lambda: self._held_by.lease, self._doing,
             lambda: self._ticked, self._renewed, self._outage,
         )  # fmt: skip
@@ -111,12 +115,17 @@ class Worker:
                 self._settler.run(),
                 tick(self._tick),
                 listen_for_aborts(self._endpoint, self.keys, self.abort, self._ask_for_aborts),
+                self._alarm.ringing(),
             )
-            drain = Drain(
-                self._slots, self._held_by, self._settler, self._commit, self._give_back,
-                lambda: tick(self._tick),
-            )  # fmt: skip
-            self.stuck = await drain.run(self.options.grace_ms / 1000, self._hurry)
+            drain = Drain(self._slots, self._held_by, self._settler, self._commit, self._give_back)
+            # The loop must go on to be seen to tick: a long drain is no stall.
+            await watched(
+                drain.run(self.options.grace_ms / 1000, self._hurry),
+                self._settler.run(),
+                tick(self._tick),
+                self._alarm.ringing(),
+            )
+            self.stuck = drain.stuck
         finally:
             renewal.stop()
             self._slots.crew.stop()
@@ -127,6 +136,7 @@ class Worker:
         pump = self._pump = self._held_by = Pump(
             options=options, keys=self.keys, commit=self._commit, wake=self._wake, clock=self._clock,
             pace=pace, register=self._register, lease=lease, outage=self._outage, burst=self._burst,
+            limits=self._limits,
         )  # fmt: skip
         self._pace = pace
         self._settler = Settler(
@@ -140,15 +150,9 @@ class Worker:
             if self._isolate is None:
                 return None
             return Suspects(
-                self._isolate,
-                self.name,
-                options,
-                self._clock,
-                runner,
-                judge,
-                slots.tell_to_stop,
+                self._isolate, self.name, options, self._clock, runner, judge, slots.tell_to_stop,
                 slots.run_here,
-            )
+            )  # fmt: skip
 
         self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed, suspects)
         pump.join(self._slots, self._settler)
@@ -195,6 +199,7 @@ class Worker:
         if not self._stopped:
             log.warning("Draining for a restart: %s.", why)
             self.exit_code = 0 if clean else 75
+            self._limits.reached = why  # the other workers of this process drain as well
             self.stop()
 
     # -- what the parts tell ----------------------------------------------------------------------
@@ -218,6 +223,7 @@ class Worker:
     def _settled(self, batch: list[Held], refused: dict[str, str], lost: bool) -> None:
         self._held_by.settled(batch)
         self.processed += len(batch)
+        self._limits.count(batch)
         if not refused and not lost:
             return
         for held in batch:
@@ -229,6 +235,8 @@ class Worker:
 
     def _tick(self) -> None:
         self._ticked = time.monotonic()
+        if not self._renewal.is_alive():
+            raise RuntimeError("The thread that renews the lease has ended.")
         self.events.look()
         if not self._held_by.lease.believed:
             # By now somebody else may run them. The worker believes its lease, not its luck (R4); a renewal
@@ -240,6 +248,8 @@ class Worker:
             leaked = self._slots.leaked(LEAKS)
             if 2 * leaked > self.options.concurrency:
                 self.recycle(f"{leaked} jobs were told to stop and do not")
+        if why := self._limits.check():
+            self.recycle(why, clean=True)
         if self._pace.adapts and self._slots.stale():
             # Slow tasks came behind fast ones: others may have what cannot start here (DESIGN 7.3).
             self._pace.slow_down()
@@ -265,6 +275,7 @@ class Worker:
         if answer.lost:
             # The next claim finds out by itself; a pump that claims nothing must be told.
             self._losing = asyncio.ensure_future(pump.lose_lease(lease))
+            self._alarm.guard(self._losing)
             return
         for id in answer.aborted:
             self.abort(id)
