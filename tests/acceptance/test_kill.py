@@ -55,6 +55,7 @@ def orderly(workers: Workers) -> None:
         assert faults(client, workers.queue) == []
 
 
+@pytest.mark.fault("2", "kill -9 of the only worker, five times, 500 jobs")
 def test_killed_five_times(workers: Workers, app: Ardiq) -> None:
     """F4, R3: 500 jobs, 5 times SIGKILL in mid-run: every job ends, none is stuck, none fails for it;
     starts beyond the first are at most what the dead workers held."""
@@ -79,6 +80,7 @@ def test_killed_five_times(workers: Workers, app: Ardiq) -> None:
     assert workers.registered() == set()
 
 
+@pytest.mark.fault("5", "SIGTERM of the only worker, five times, 500 jobs")
 def test_stopped_five_times(workers: Workers, app: Ardiq) -> None:
     """H3: 500 jobs, 5 times SIGTERM in mid-run: nothing lost, nothing started twice, no crash counted."""
     ids = enqueue(app)
@@ -97,6 +99,7 @@ def test_stopped_five_times(workers: Workers, app: Ardiq) -> None:
     assert {(info.status, info.tries, info.crashes) for info in infos} == {(JobStatus.SUCCEEDED, 1, 0)}
 
 
+@pytest.mark.fault("44", "a worker killed twice in the same job")
 def test_a_job_that_kills_its_worker(workers: Workers, app: Ardiq) -> None:
     """F4: dead-lettered at the limit with the reason; the job beside it goes on."""
     options = OPTIONS | {"CRASH_LIMIT": 2, "LEASE_MS": 600}

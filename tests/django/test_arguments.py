@@ -137,6 +137,7 @@ REFUSED: list[tuple[str, Callable[[], tuple[tuple[Any, ...], dict[str, Any]]], s
 ]
 
 
+@pytest.mark.fault("36", "arguments that cannot travel")
 @pytest.mark.parametrize(("make", "words"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_what_cannot_travel_is_refused(
     app: Ardiq, stored: Stored, make: Callable[[], tuple[tuple[Any, ...], dict[str, Any]]], words: str
@@ -151,6 +152,7 @@ def test_what_cannot_travel_is_refused(
     assert stored() == set()
 
 
+@pytest.mark.fault("37", "arguments beyond MAX_PAYLOAD_BYTES")
 def test_a_payload_has_a_limit(redis_url: str, queue_name: str, stored: Stored) -> None:
     """C11: larger than MAX_PAYLOAD_BYTES is refused, naming both sizes and the way out."""
     app = Ardiq(queue_name, redis_url=redis_url, max_payload_bytes=1_000)

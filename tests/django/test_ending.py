@@ -77,6 +77,7 @@ def test_aborting_what_runs(app: Ardiq, work: Work, colour: str) -> None:
     assert ran == [1]
 
 
+@pytest.mark.fault("37", "a result beyond MAX_RESULT_BYTES")
 def test_a_result_that_cannot_be_kept(redis_url: str, queue_name: str, work: Work) -> None:
     """E6: a value that cannot be encoded, or is too large, is a failure naming type or size; run once."""
     app = Ardiq(queue_name, redis_url=redis_url, max_result_bytes=1_000, backoff_ms=1)

@@ -44,6 +44,7 @@ def race(url: str, queue: str, how: str) -> Counter[str]:
     return Counter(lines)
 
 
+@pytest.mark.fault("54", "one id, 50 processes")
 def test_fifty_processes_make_one_job(
     app: Ardiq, echo: Task[..., int], redis_url: str, queue_name: str, work: Work
 ) -> None:
@@ -56,6 +57,7 @@ def test_fifty_processes_make_one_job(
     assert info is not None and (info.status, info.tries) == (JobStatus.SUCCEEDED, 1)
 
 
+@pytest.mark.fault("54", "a replacement, 50 processes")
 def test_fifty_processes_replace_once(
     app: Ardiq, echo: Task[..., int], redis_url: str, queue_name: str, work: Work
 ) -> None:

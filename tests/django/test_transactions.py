@@ -57,6 +57,7 @@ def test_at_commit(add: Task[..., int], stored: Stored, path: Path) -> None:
     assert stored() == {job.id for job in jobs}
 
 
+@pytest.mark.fault("34", "rolled back: never enqueued")
 @committing
 @each_path
 def test_never_after_a_rollback(add: Task[..., int], stored: Stored, path: Path) -> None:

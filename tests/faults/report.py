@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Line:
     number: str
     name: str
     report: Report
+    variant: str
     verdict: str = ""
 
 
@@ -107,8 +108,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
         lines = item.config.stash[LEDGER].lines
         if item.nodeid not in lines:
             found = item.stash.setdefault(REPORT, Report())
-            variant = f" [{item.callspec.id}]" if hasattr(item, "callspec") else ""
-            lines[item.nodeid] = [Line(number, name + variant, found) for number, name in rows]
+            variant = item.callspec.id if hasattr(item, "callspec") else ""
+            lines[item.nodeid] = [Line(number, name, found, variant) for number, name in rows]
         for line in lines[item.nodeid]:
             # The first phase that did not pass decides, be it the teardown, where the referees look.
             if (verdict := _verdict(report)) and line.verdict in ("", "ok"):
@@ -121,7 +122,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     asked = "fault" in (config.option.markexpr or "") or any("faults" in name for name in config.args)
     if not (asked or target):
         return
-    cells = [_cells(line) for line in _sorted(ledger)]
+    cells = [_cells(line) for line in _merged(_sorted(ledger))]
     untested = _untested(ledger, config)
     if target:
         Path(target).write_text(_markdown(cells, untested))
@@ -139,9 +140,24 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def _sorted(ledger: Ledger) -> list[Line]:
     def key(line: Line) -> tuple[int, str, str]:
         digits = re.match(r"\d+", line.number)
-        return (int(digits[0]) if digits else 1_000, line.number, line.name)
+        return (int(digits[0]) if digits else 1_000, line.name, line.variant)
 
     return sorted((line for lines in ledger.lines.values() for line in lines), key=key)
+
+
+def _merged(lines: list[Line]) -> list[Line]:
+    """One line for all variants of a test that passed and counted nothing."""
+    plain: dict[tuple[str, str], Line] = {}
+    out = []
+    for line in lines:
+        if line.verdict != "ok" or line.report != Report() or not line.variant:
+            out.append(line)
+        elif one := plain.get((line.number, line.name)):
+            one.variant = f"{int(one.variant.split()[0]) + 1} variants"
+        else:
+            one = plain[line.number, line.name] = replace(line, variant="1 variant")
+            out.append(one)
+    return out
 
 
 def _untested(ledger: Ledger, config: pytest.Config) -> list[str]:
@@ -163,7 +179,8 @@ def _cells(line: Line) -> tuple[str, ...]:
 
     found = line.report
     counts = (shown(found.lost), shown(found.twice), shown(found.stuck), shown(found.recovery))
-    return (line.number, line.name, *counts, line.verdict or "did not run", found.note)
+    name = f"{line.name} [{line.variant}]" if line.variant else line.name
+    return (line.number, name, *counts, line.verdict or "did not run", found.note)
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:

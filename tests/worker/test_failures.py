@@ -152,6 +152,7 @@ def test_which_ends_are_failures(app: Ardiq, working: Make) -> None:
 # -- unknown names --------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("39", "parked until somebody knows it")
 def test_an_unknown_task_is_parked(app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """F3: tried again until a worker knows it; it costs no attempt."""
     monkeypatch.setattr("ardiq.core.retry.PARK_FIRST_MS", 150)
@@ -165,6 +166,7 @@ def test_an_unknown_task_is_parked(app: Ardiq, working: Make, monkeypatch: pytes
     assert (found.value, found.tries) == (4, 1)
 
 
+@pytest.mark.fault("39", "and fails in the end")
 def test_an_unknown_task_fails_in_the_end(app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """F3: after 24 hours, here sooner; it still costs no attempt, and can be replayed."""
     monkeypatch.setattr("ardiq.core.retry.PARK_FIRST_MS", 50)
@@ -177,6 +179,7 @@ def test_an_unknown_task_fails_in_the_end(app: Ardiq, working: Make, monkeypatch
     assert job.replay_sync()
 
 
+@pytest.mark.fault("40", "bound before the call")
 def test_a_call_that_does_not_fit_the_task(app: Ardiq, working: Make) -> None:
     """B10, F3: sent by name, refused before it runs, not retried."""
     job = app.send_sync("add", 1)
@@ -201,6 +204,7 @@ class Mute(Exception):
     __repr__ = __str__
 
 
+@pytest.mark.fault("42", "what no task should raise")
 @pytest.mark.parametrize(
     "error",
     [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit(), Base("x"), Mute("x"),
@@ -232,6 +236,7 @@ def test_any_exception_is_a_failure_and_the_worker_goes_on(
     )
 
 
+@pytest.mark.fault("42", "a coroutine that cancels itself")
 def test_a_coroutine_that_cancels_itself(app: Ardiq, working: Make) -> None:
     """F5, R18: told apart from a cancellation by the worker: a failure like any other."""
 

@@ -27,6 +27,7 @@ def gate() -> threading.Event:
     return threading.Event()
 
 
+@pytest.mark.fault("47", "threads that do not end: exit 75")
 def test_threads_that_do_not_end(
     app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
@@ -55,6 +56,7 @@ def test_threads_that_do_not_end(
         gate.set()
 
 
+@pytest.mark.fault("43", "cancelled a second time")
 def test_a_task_that_swallows_its_cancellation(
     app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def test_a_thread_that_computes_does_not_lose_it(app: Ardiq, working: Make) -> N
     assert [(info.tries, info.crashes) for info in infos if info] == [(1, 0)] * 3
 
 
+@pytest.mark.fault("9", "blocked for a lease and a half")
 def test_a_loop_that_is_blocked_for_a_while_does_not_lose_it(workers: Workers, app: Ardiq) -> None:
     """R5, R6: up to two leases; nobody reaps it meanwhile, and the job is charged nothing."""
     workers.start(LEASE_MS=1_000)
@@ -126,6 +127,7 @@ def test_a_loop_that_is_blocked_for_a_while_does_not_lose_it(workers: Workers, a
     assert info is not None and (info.crashes, len(workers.notes("start"))) == (0, 1)
 
 
+@pytest.mark.fault("10", "exit 70, stacks, dead letter at the limit")
 def test_a_loop_that_hangs_for_good_is_let_go(workers: Workers, app: Ardiq) -> None:
     """R6: its stacks are shown, its lease runs out, it exits with 70, and the job goes to somebody else."""
     process = workers.start(LEASE_MS=400, CRASH_LIMIT=1)

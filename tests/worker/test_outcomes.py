@@ -182,6 +182,7 @@ class Odd:
     pass
 
 
+@pytest.mark.fault("35", "results that cannot be kept")
 @pytest.mark.parametrize(
     ("value", "words"),
     [(Odd(), "Odd"), ({"a": [1, Odd()]}, "a"), ("x" * 3_000, "MAX_RESULT_BYTES"), (2**5_000, "int")],

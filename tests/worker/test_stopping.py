@@ -11,6 +11,7 @@ from ardiq import Ardiq, JobStatus
 from tests.workers import Workers, until
 
 
+@pytest.mark.fault("5", "SIGTERM and SIGINT, busy, with jobs in hand")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_running_jobs_may_end(workers: Workers, app: Ardiq, number: signal.Signals) -> None:
     """H3: no more are claimed, what has not started goes back uncharged, exit 0."""
@@ -32,6 +33,7 @@ def test_running_jobs_may_end(workers: Workers, app: Ardiq, number: signal.Signa
     assert [words[1] for words in workers.notes("start")[2:]] == [job.id for job in waiting]
 
 
+@pytest.mark.fault("6", "handed back, uncharged")
 def test_when_the_grace_is_over(workers: Workers, app: Ardiq) -> None:
     """H3: what still runs is cancelled or interrupted, and handed back uncharged; exit 0."""
     process = workers.start(GRACE_MS=300)
@@ -47,6 +49,7 @@ def test_when_the_grace_is_over(workers: Workers, app: Ardiq) -> None:
     ] * 2
 
 
+@pytest.mark.fault("7", "second signal")
 def test_the_second_signal(workers: Workers, app: Ardiq) -> None:
     """H3: two seconds at most; sync and async jobs are handed back."""
     process = workers.start()
@@ -64,6 +67,7 @@ def test_the_second_signal(workers: Workers, app: Ardiq) -> None:
     assert info is not None and (info.status, info.tries, info.crashes) == (JobStatus.QUEUED, 0, 0)
 
 
+@pytest.mark.fault("7", "third signal")
 def test_the_third_signal(workers: Workers, app: Ardiq) -> None:
     """H3: at once, also when a task swallows every cancellation."""
     process = workers.start(LEASE_MS=1_000)
@@ -80,6 +84,7 @@ def test_the_third_signal(workers: Workers, app: Ardiq) -> None:
     assert workers.spawn("--burst", LEASE_MS=1_000).ends() == 0
 
 
+@pytest.mark.fault("43", "a stop, and a task that swallows it")
 def test_a_task_that_cannot_be_stopped(workers: Workers, app: Ardiq) -> None:
     """H3: the worker does not wait for it for ever; its lease runs out and the job goes to another."""
     process = workers.start(LEASE_MS=1_000, GRACE_MS=100)

@@ -32,6 +32,7 @@ def keep_one(workers: Workers, until_true: Callable[[], bool], seconds: float = 
     return deaths
 
 
+@pytest.mark.fault("44", "SIGKILL of itself, 13 innocents")
 def test_one_that_kills_its_process(workers: Workers, app: Ardiq) -> None:
     """F4: started CRASH_LIMIT times, then a dead letter with its reason; one worker dies, not three; those
     beside it all succeed."""
@@ -49,6 +50,7 @@ def test_one_that_kills_its_process(workers: Workers, app: Ardiq) -> None:
     assert max(starts[job.id] for job in innocents) <= 2
 
 
+@pytest.mark.fault("44", "other deaths")
 @pytest.mark.parametrize("how", [0, signal.SIGSEGV])
 def test_other_deaths(workers: Workers, app: Ardiq, how: int) -> None:
     """F4: a process that leaves by itself, or that the system ends."""
