@@ -212,7 +212,7 @@ class Worker(RedisModel):
             id=view.id,
             name=about.get("name", ""),
             host=about.get("host", ""),
-            pid=about.get("pid", ""),
+            pid=plain(about.get("pid", ""), 20),  # a column as it is
             queue=queue,
             since=moment(view.number("since")),
             seen=moment(view.number("seen") or view.number("since")),
