@@ -6,7 +6,7 @@ Importing this needs no configured settings, and nothing here touches the networ
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -107,9 +107,15 @@ def complaints() -> list[Complaint]:
 
 
 def signing_keys(options: Options) -> tuple[bytes, ...]:
-    """Key material for the codec: SECRET_KEY signs, SECRET_KEY_FALLBACKS still verify; () is no signing."""
+    """Key material for the codec: the first signs, all verify; () is no signing.
+
+    SIGNING_KEY where it is set, else SECRET_KEY and then SECRET_KEY_FALLBACKS.
+    """
     if not options.signing:
         return ()
+    if options.signing_key is not None:
+        given = options.signing_key
+        return _bytes([given] if isinstance(given, (str, bytes)) else given)
     if not _have_settings():
         return ()
     if not _keys:
@@ -117,10 +123,12 @@ def signing_keys(options: Options) -> tuple[bytes, ...]:
             secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
         except ImproperlyConfigured:
             return ()  # SECRET_KEY is empty, or there are no settings (yet)
-        _keys.append(
-            tuple(str(key).encode() if not isinstance(key, bytes) else key for key in secrets if key)
-        )
+        _keys.append(_bytes(secrets))
     return _keys[0]
+
+
+def _bytes(secrets: Iterable[object]) -> tuple[bytes, ...]:
+    return tuple(key if isinstance(key, bytes) else str(key).encode() for key in secrets if key)
 
 
 def _setting() -> object:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from ardiq.core.dotted import resolve
 from ardiq.core.errors import OptionError
 from ardiq.core.names import check_name
-from ardiq.core.redact import masked, safe_url
-from ardiq.core.rules import Complaint, complaints, resolve
+from ardiq.core.redact import MASK, masked, safe_url
+from ardiq.core.rules import Complaint, complaints
 
 __all__ = ["Complaint", "Options", "check_name", "complaints"]
 
+SigningKey = str | bytes | Sequence[str | bytes]
 Backoff = int | Literal["exponential"] | Callable[[int, BaseException], int]
 
 
@@ -68,11 +70,12 @@ class Options:
     result_ttl_ms: int = 86_400_000
     failed_ttl_ms: int = 604_800_000
     failed_max: int = 100_000
+    max_queued: int | None = None
     max_payload_bytes: int = 1_048_576
     max_result_bytes: int = 1_048_576
-    max_queued: int | None = None
     enqueue_on_commit: bool = True
     signing: bool = True
+    signing_key: SigningKey | None = None
     serializer: Callable[[Any], bytes] | None = None
     deserializer: Callable[[bytes], Any] | None = None
     time_zone: str = "UTC"
@@ -106,6 +109,8 @@ class Options:
             values[option] = dict(values[option]) if values.get(option) else None
         for option in ("serializer", "deserializer"):
             values[option] = resolve(values[option]) if values.get(option) is not None else None
+        if isinstance(values.get("signing_key"), list):
+            values["signing_key"] = tuple(values["signing_key"])
         return cls(queue=queue, **values)
 
     @property
@@ -124,4 +129,6 @@ class Options:
         value = getattr(self, name)
         if name == "redis_url":
             return self.safe_url
+        if name == "signing_key":
+            return value if value is None else MASK
         return masked(value) if name == "redis_options" else value

@@ -16,6 +16,7 @@ E010  REDIS_URL is not a URL of a known scheme
 E011  REDIS_OPTIONS is not a dict of names, or has sentinels and no service_name
 E012  SERIALIZER and DESERIALIZER do not come as a pair of importable callables
 E013  TIME_ZONE is unknown
+E014  SIGNING_KEY is no text or bytes or list of them, or an empty one
 ====  ==========================================================================
 """
 
@@ -24,13 +25,13 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
 from ardiq.core.address import GROUPS, SCHEMES, SINGLE, parse
+from ardiq.core.dotted import resolve
 from ardiq.core.names import check_name, did_you_mean
-from ardiq.core.redact import masked, safe_url, shown
+from ardiq.core.redact import MASK, masked, safe_url, shown
 
 TEN_YEARS_MS = 315_360_000_000
 
@@ -73,22 +74,6 @@ def whole(low: int | None, high: int, *, unit: str = "", none: bool = False, tex
         return None if (low is None or value >= low) and value <= high else must
 
     return Rule("E007", fault)
-
-
-def resolve(value: object) -> Callable[..., Any]:
-    """A callable as it is, or imported from its dotted path. Raises ImportError."""
-    if callable(value):
-        return value
-    if not isinstance(value, str) or "." not in value:
-        raise ImportError("it must be a callable or the dotted path of one, as in 'shop.codecs.dumps'")
-    module, _, name = value.rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except Exception as problem:
-        raise ImportError(f"it cannot be imported: {type(problem).__name__}: {problem}") from problem
-    if not callable(found):
-        raise ImportError(f"it names {shown(found)}, which is not callable")
-    return found  # type: ignore[no-any-return]
 
 
 def _importable(value: object) -> str | None:
@@ -182,6 +167,13 @@ def _time_zone(value: object) -> str | None:
     return None
 
 
+def _signing_key(value: object) -> str | None:
+    keys = value if isinstance(value, (list, tuple)) and value else [value]
+    if value is None or all(isinstance(key, (str, bytes)) and key for key in keys):
+        return None
+    return "it must be a secret text or bytes, a list of them, of which the first signs, or None"
+
+
 SWITCH = Rule("E009", lambda value: None if isinstance(value, bool) else "it must be True or False")
 MS = " of milliseconds"
 BYTES = " of bytes"
@@ -206,11 +198,12 @@ RULES: dict[str, Rule] = {
     "result_ttl_ms": whole(None, TEN_YEARS_MS, unit=MS),
     "failed_ttl_ms": whole(1, TEN_YEARS_MS, unit=MS),
     "failed_max": whole(1, 1_000_000_000),
+    "max_queued": whole(1, 1_000_000_000, none=True),
     "max_payload_bytes": whole(1, 16_000_000, unit=BYTES),
     "max_result_bytes": whole(1, 500_000_000, unit=BYTES),
     "enqueue_on_commit": SWITCH,
     "signing": SWITCH,
-    "max_queued": whole(1, 1_000_000_000, none=True),
+    "signing_key": Rule("E014", _signing_key),
     "serializer": Rule("E012", _importable),
     "deserializer": Rule("E012", _importable),
     "time_zone": Rule("E013", _time_zone),
@@ -232,6 +225,8 @@ class _Finder:
         text = shown(masked(value))
         if option == "redis_url":
             text = shown(safe_url(value)) if isinstance(value, str) else f"of type {type(value).__name__}"
+        if option == "signing_key":
+            text = MASK
         if self.upper:
             subject = f"ARDIQ[{shown(self.queue)}][{self.name(option)!r}] is {text}"
         else:
