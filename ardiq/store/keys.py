@@ -23,6 +23,19 @@ from __future__ import annotations
 
 from ardiq.core.job import JobStatus
 
+# Type of each key by its name, or by what its name begins with.
+TYPES = {
+    "job:": "string", "lane:": "list", "scheduled": "zset", "workers": "zset", "held:": "hash",
+    "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "waiters": "hash",
+    "aborts": "zset",
+}  # fmt: skip
+
+
+def type_of(name: str) -> str:
+    """The type that a key has to have, by its name behind the prefix; '' for one that is not in the table."""
+    family, colon, rest = name.partition(":")
+    return TYPES.get(family + colon, "") if bool(colon) == bool(rest) else ""
+
 
 class Keys:
     """The keys of one queue. Clients that share a server but not a queue never share a key."""

@@ -63,8 +63,8 @@ def _full(message: str) -> QueueFull:
     queue, waiting, new, most = message.split(" ")[1:5]
     return QueueFull(
         f"The queue {queue!r} is full, so nothing was stored: {int(waiting):,} jobs wait, {int(new):,} more "
-        f"would be over MAX_QUEUED, which is {int(most):,}. Let workers catch up, start more of them, or raise "
-        "MAX_QUEUED.",
+        f"would be over MAX_QUEUED, which is {int(most):,}. Let workers catch up, start more of them, or "
+        "raise MAX_QUEUED.",
         max(0, int(most) - int(waiting)),
     )
 
