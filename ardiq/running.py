@@ -8,8 +8,9 @@ import os
 import platform
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import Any, TypeVar
 
 from ardiq import conf, isolated, owners
 from ardiq.connection import broker
@@ -20,6 +21,8 @@ from ardiq.owners import Owner
 from ardiq.version import __version__
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
+from ardiq.worker.drain import HANDED_OVER
+from ardiq.worker.limits import Limits
 from ardiq.worker.runner import Around
 from ardiq.worker.worker import Worker
 
@@ -45,6 +48,7 @@ def build(
     burst: bool = False,
     around: Around | None = None,
     events: Events | None = None,
+    limits: Limits | None = None,
 ) -> Worker:
     """A worker of one queue that knows every task registered for it in this process."""
     own = broker(options)
@@ -61,6 +65,7 @@ def build(
         burst=burst,
         listed_ms=lambda: _listed_ms(queue, options),
         isolate=isolated.main,
+        limits=limits,
     )
 
 
@@ -107,13 +112,59 @@ async def run(workers: list[Worker], ready: Callable[[], None] | None = None) ->
             raise
 
 
+T = TypeVar("T")
+
+
+def complete(main: Coroutine[Any, Any, T]) -> T:
+    """``asyncio.run``, except that it waits neither for tasks that swallow their cancellation nor for threads
+    of ``asyncio.to_thread`` that do not return: both are left behind."""
+    if _in_loop():
+        main.close()
+        raise RuntimeError(
+            "A worker runs an event loop of its own: call this where none runs, as in a thread."
+        )
+    loop = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main)
+    finally:
+        try:
+            loop.run_until_complete(_wind_up())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _wind_up() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=HANDED_OVER)
+    for task in left:
+        # It was said how many did not stop; asyncio would say it again for each of them.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HANDED_OVER):
+            await asyncio.get_running_loop().shutdown_asyncgens()
+
+
 def run_app(app: Owner, burst: bool) -> None:
-    """Run one queue here, as ``Ardiq.run`` promises."""
+    """Run one queue here, as ``Ardiq.run`` promises. Raises SystemExit when this process should end, because
+    jobs that do not stop have taken its slots."""
     if isolated.here():
         # The process of one job reads the script of its parent to find the tasks, and meets this call.
         return
 
-    async def main() -> None:
+    async def main() -> int:
         worker = build(app.queue_name, app.options, burst=burst, around=upkeep())
         loop = asyncio.get_running_loop()
 
@@ -124,5 +175,7 @@ def run_app(app: Owner, burst: bool) -> None:
             signals.install(worker.stop)
         with owners.stopped_by(app, stop):
             await run([worker])
+        return worker.exit_code
 
-    asyncio.run(main())
+    if code := complete(main()):
+        raise SystemExit(code)

@@ -7,9 +7,11 @@ from ardiq.core.options import Options
 from ardiq.version import __version__
 
 
-def lines(name: str, queues: list[Options], burst: bool) -> list[str]:
+def lines(name: str, queues: list[Options], burst: bool, processes: int = 1) -> list[str]:
     """Plain text, credentials masked."""
     out = [f"ardiq {__version__} worker {name}" + (" (burst)" if burst else "")]
+    if processes > 1:
+        out += [f"  processes    {processes}, each with what follows"]
     for options in queues:
         tasks = sorted({task for owner in owners.of(options.queue) for task in owner.registry})
         out += [

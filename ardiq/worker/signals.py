@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
 
 from ardiq.worker import children
@@ -57,8 +58,24 @@ def install(stop: Callable[[bool], None]) -> None:
 
 def collect() -> list[int]:
     """For a process whose children do the work: each SIGTERM and SIGINT from now on is added to the list that
-    is returned, and does nothing else."""
+    is returned, and does nothing else. One that comes from a parent as well counts once."""
     heard: list[int] = []
+    own: list[int] = []
+    told: list[int] = []
+    # Reentrant: a signal may come while another one is being answered.
+    lock = threading.RLock()
+
+    def add(way: list[int], number: int) -> None:
+        with lock:
+            way.append(number)
+            if len(way) > len(heard):
+                heard.append(number)
+
+    def hear(number: int | None) -> None:
+        if number is not None or not told:
+            add(told, number or signal.SIGTERM)
+
     for number in NUMBERS:
-        signal.signal(number, lambda number, frame: heard.append(number))
+        signal.signal(number, lambda number, frame: add(own, number))
+    children.listen(hear)
     return heard

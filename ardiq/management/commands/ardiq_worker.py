@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
+import threading
 from argparse import BooleanOptionalAction
 from typing import Any
 
@@ -15,10 +15,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ardiq import running
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
-from ardiq.management import banner, reload
+from ardiq.management import banner, processes, reload
 from ardiq.upkeep import DjangoUpkeep
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
+from ardiq.worker.limits import Limits, resident_mb
+from ardiq.worker.supervisor import RESTART
+
+LEAVE = 5.0  # seconds that threads which tasks have left behind may keep the process after the worker
 
 
 class Command(BaseCommand):
@@ -28,6 +32,13 @@ class Command(BaseCommand):
         parser.add_argument("--queue", action="append", metavar="NAME", help="a queue to serve; default: all")
         parser.add_argument("--concurrency", type=int, metavar="N", help="jobs that run at once, per queue")
         parser.add_argument("--threads", type=int, metavar="N", help="threads for sync tasks, per queue")
+        parser.add_argument(
+            "--processes", type=int, metavar="N", help="this many workers, under a supervisor"
+        )
+        parser.add_argument("--max-jobs", type=int, metavar="N", help="drain and exit after so many jobs")
+        parser.add_argument(
+            "--max-rss", type=int, metavar="MB", help="drain and exit when memory exceeds this"
+        )
         parser.add_argument("--burst", action="store_true", help="end when nothing is due any more")
         parser.add_argument("--name", default="", help="name shown to people; default: host and process id")
         parser.add_argument(
@@ -42,15 +53,25 @@ class Command(BaseCommand):
         wanted = settings.DEBUG and not options["burst"] if options["reload"] is None else options["reload"]
         if wanted and reload.CHILD not in os.environ:
             raise SystemExit(reload.Parent(self.stderr.write).run())
+        self._reloading, self._member = bool(wanted), processes.is_member()
         self._set_up_logging(options["verbosity"])
-        name = options["name"] or running.default_name()
-        lines = banner.lines(name, queues, options["burst"]) if options["verbosity"] > 0 else []
+        limits, name = self._limits(options), options["name"] or running.default_name()
+        speaks = options["verbosity"] > 0 and not self._member
+        lines = banner.lines(name, queues, options["burst"], options["processes"] or 1) if speaks else []
+        code = 1
         try:
-            asyncio.run(self._work(name, queues, options["burst"], lines, bool(wanted)))
+            if options["processes"]:
+                code = self._supervise(name, options["processes"], options["burst"], lines)
+            else:
+                code = running.complete(self._work(name, queues, options["burst"], lines, limits))
         except ArdiqError as error:
             raise CommandError(str(error)) from error
-        if options["verbosity"] > 0:
+        finally:
+            self._leave_within(LEAVE, code)
+        if speaks:
             self.stdout.write("Stopped.")
+        if code:
+            raise SystemExit(code)
 
     def _queues(self, options: dict[str, Any]) -> list[Options]:
         known = running.queue_names()
@@ -58,21 +79,42 @@ class Command(BaseCommand):
         for name in names:
             if name not in known:
                 raise CommandError(f"There is no queue {name!r}; there are {', '.join(known)}.")
-        for option in ("concurrency", "threads"):
+        for option in ("concurrency", "threads", "processes", "max_jobs", "max_rss"):
             if options[option] is not None and options[option] < 1:
-                raise CommandError(f"--{option} {options[option]}: give a whole number above 0.")
+                spelt = option.replace("_", "-")
+                raise CommandError(f"--{spelt} {options[option]}: give a whole number above 0.")
         return [
             running.worker_options(name, concurrency=options["concurrency"], threads=options["threads"])
             for name in names
         ]
 
-    def _greet(self, lines: list[str], reloading: bool) -> None:
+    def _limits(self, options: dict[str, Any]) -> Limits:
+        most, resident = options["max_rss"], resident_mb()
+        if most is not None and resident >= most:
+            raise CommandError(
+                f"--max-rss {most}: a worker of this project takes {resident} MB before its first job."
+            )
+        return Limits(options["max_jobs"], most)
+
+    def _supervise(self, name: str, count: int, burst: bool, lines: list[str]) -> int:
+        if not processes.from_command_line(self):
+            raise CommandError("--processes repeats a command line, and there is none here.")
+        return processes.supervise(name, count, burst, lambda: self._greet(lines))
+
+    def _leave_within(self, seconds: float, code: int) -> None:
+        """End the process even if some thread that a task has started never does."""
+        if processes.from_command_line(self):
+            timer = threading.Timer(seconds, os._exit, (code,))
+            timer.daemon = True
+            timer.start()
+
+    def _greet(self, lines: list[str]) -> None:
         if not lines:
             return
         self.stdout.write(self.style.SUCCESS(lines[0]))
         for line in lines[1:]:
             self.stdout.write(line)
-        how = "Code changes restart it. " if reloading else ""
+        how = "Code changes restart it. " if self._reloading else ""
         self.stdout.write(f"{how}Stop it with Ctrl-C; -v 2 logs every job.")
 
     def _set_up_logging(self, verbosity: int) -> None:
@@ -92,11 +134,12 @@ class Command(BaseCommand):
         )
 
     async def _work(
-        self, name: str, queues: list[Options], burst: bool, greeting: list[str], reloading: bool
-    ) -> None:
+        self, name: str, queues: list[Options], burst: bool, greeting: list[str], limits: Limits
+    ) -> int:
         upkeep = DjangoUpkeep()
         workers = [
-            running.build(options.queue, options, name=name, burst=burst, around=upkeep) for options in queues
+            running.build(options.queue, options, name=name, burst=burst, around=upkeep, limits=limits)
+            for options in queues
         ]
 
         def stop(hurry: bool) -> None:
@@ -105,10 +148,14 @@ class Command(BaseCommand):
 
         # Before the greeting: whoever reads it may already ask for a graceful stop.
         signals.install(stop)
-        self._greet(greeting, reloading)
+        self._greet(greeting)
         await running.run(workers)
+        code = max(worker.exit_code for worker in workers)
+        if self._member and limits.reached:
+            code = RESTART
         if any(worker.stuck for worker in workers):
-            # Ending the loop would wait for ever for a task that swallows its cancellation.
+            # They have had their time; ending the loop would give them some more.
             self.stdout.flush()
             self.stderr.flush()
-            os._exit(0)
+            os._exit(code)
+        return code

@@ -1,0 +1,44 @@
+"""ardiq_worker --processes: ordinary workers as children of a supervisor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+from django.utils import autoreload
+
+from ardiq.worker.children import Child
+from ardiq.worker.supervisor import MEMBER, Supervisor
+
+
+def supervise(name: str, count: int, burst: bool, ready: Callable[[], None]) -> int:
+    """Run this command line ``count`` times, named ``name.1`` and so on. Returns the exit code."""
+    command = [str(word) for word in _without_processes(autoreload.get_child_arguments())]
+
+    def start(number: int) -> Child:
+        # Of two --name the last one counts.
+        return Child([*command, "--name", f"{name}.{number}"], {**os.environ, MEMBER: "1"})
+
+    return Supervisor(start, count, burst=burst).run(ready)
+
+
+def _without_processes(words: list[str]) -> Iterator[str]:
+    """Leave out the option and its value, also where it is abbreviated as argparse allows."""
+    words_left = iter(words)
+    for word in words_left:
+        option, has_value, _ = word.partition("=")
+        if not (option.startswith("--pr") and "--processes".startswith(option)):
+            yield word
+        elif not has_value:
+            next(words_left, None)
+
+
+def is_member() -> bool:
+    """Whether a supervisor has started this process. Asked once: what tasks start is none."""
+    return os.environ.pop(MEMBER, None) is not None
+
+
+def from_command_line(command: object) -> bool:
+    """Whether the process is there for this command, and not for somebody who called it."""
+    return bool(getattr(command, "_called_from_command_line", False)) and bool(sys.argv)
