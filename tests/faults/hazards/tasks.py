@@ -94,8 +94,27 @@ async def sour(until: float) -> str:
     return "back"
 
 
-@app.task(name="open_file")
-def open_file(path: str) -> int:
+@app.task(name="clock")
+async def clock() -> float:
+    """What time this process thinks it is."""
     started()
-    with open(path) as stream:
-        return len(stream.read())
+    return time.time()
+
+
+@app.task(name="grab", max_retries=0)
+async def grab(seconds: float) -> int:
+    """Opens files until there are no more to be had, and keeps them for a while."""
+    started()
+    files = []
+    try:
+        while True:
+            files.append(open("/dev/null"))  # noqa: SIM115
+    except OSError:
+        files.pop().close()  # the journal is a file, too
+        note("full", len(files))
+        files.append(open("/dev/null"))  # noqa: SIM115
+        await asyncio.sleep(seconds)
+    for file in files:
+        file.close()
+    ended()
+    return len(files)

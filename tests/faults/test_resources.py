@@ -1,0 +1,89 @@
+"""A process that gets no more files or threads. Row 46."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.faults.field import Field, Watch
+from tests.faults.netproxy import Network
+from tests.faults.report import Report
+from tests.workers import Process, until
+
+
+@pytest.fixture
+def network(redis_url: str) -> Iterator[Network]:
+    network = Network(redis_url)
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def field(fields: Callable[..., Field], redis_url: str, network: Network) -> Field:
+    return fields(network.url, redis_url)
+
+
+def cpu(process: Process) -> float:
+    """Seconds of processor that a process has used."""
+    with open(f"/proc/{process.popen.pid}/stat") as stat:
+        words = stat.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / 100
+
+
+@pytest.mark.soak
+@pytest.mark.fault("46", "no file descriptors left, while every connection breaks")
+def test_no_more_files(field: Field, network: Network, report: Report) -> None:
+    """It waits without spinning, and works again by itself when there are some."""
+    worker = field.start(LEASE_MS=3_000)
+    limit = 64
+    resource.prlimit(worker.popen.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    hog = field.enqueue(1, "grab", 6.0)
+    until(lambda: field.workers.notes("full"), what="no more files")
+    network.break_all()
+    ids = field.enqueue(20) + field.enqueue(10, "doze")
+    used, watch = cpu(worker), Watch()
+    until(lambda: field.workers.notes("end"), 30, "files again")
+    spent = (cpu(worker) - used) / watch.seconds
+    watch = Watch()
+    field.wait_done()
+    report.recovery = watch.seconds
+    field.count(report, ids)
+    report.note = f"{spent:.0%} of a processor meanwhile"
+    assert worker.popen.poll() is None, worker.text
+    assert spent < 0.3
+    assert watch.seconds < 5 + 5
+    assert (report.lost, report.twice, report.stuck) == (0, 0, 0)
+    assert field.succeeded(ids)
+    assert hog
+    assert worker.stop() == 0, worker.text
+
+
+@pytest.mark.fault("46", "no more threads than one")
+def test_few_threads(field: Field, report: Report) -> None:
+    """Sync jobs share the one that there is; nothing fails, nothing is lost."""
+    worker = field.start(ardiq_test_threads="1")
+    ids = field.enqueue(12, "doze", 0.05) + field.enqueue(12)
+    field.wait_done()
+    field.count(report)
+    assert (report.lost, report.twice, report.stuck) == (0, 0, 0)
+    assert field.succeeded(ids)
+    assert worker.stop() == 0, worker.text
+
+
+@pytest.mark.fault("46", "no threads at all")
+def test_no_threads(field: Field, report: Report) -> None:
+    """A worker that cannot run what it claims says so, and holds on to nothing."""
+    worker = field.start(ardiq_test_threads="0")
+    ids = field.enqueue(6, "doze", 0.05)
+    until(lambda: "thread" in worker.text, what="it says so")
+    field.enqueue(6)
+    helper = field.start()
+    field.wait_done()
+    field.count(report)
+    report.note = f"exit {worker.popen.poll()}"
+    assert (report.lost, report.twice, report.stuck) == (0, 0, 0)
+    assert field.succeeded(ids)
+    worker.stop()
+    assert helper.stop() == 0, helper.text
