@@ -175,7 +175,7 @@ def test_a_queue_in_order(busy: Bench) -> None:
 
 @pytest.mark.parametrize("damage", PLANTED, ids=lambda damage: damage.__name__)
 def test_damage(busy: Bench, damage: Damage) -> None:
-    """R20: found by both, told again as long as nobody repairs it, repaired, found by neither; then all runs."""
+    """R20: found by both, told again until somebody repairs it, then found by neither; and all jobs run."""
     wanted, refereed = PLANTED[damage]
     damage(busy)
     assert bool(faults(busy.redis, busy.keys.queue)) == refereed
