@@ -73,7 +73,7 @@ class Network:
         self._lose = times
 
     def cut_requests(self, verb: str, after: int) -> None:
-        """Let the first ``after`` bytes of the next call of this script through, then break its connection."""
+        """Let only ``after`` bytes of the next call of this script through, then break its connection."""
         self._choose(verb)
         self._cut_after = after
 

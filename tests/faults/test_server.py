@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
+from ardiq import Ardiq, JobStatus
+from ardiq.core.errors import QueueFull
+from tests.faults.field import LANES
+from tests.faults.servers import HurtServer
 from tests.faults.trial import MakeTrial, networks, servers, trial
 from tests.workers import until
 
@@ -148,3 +153,75 @@ def test_clock_of_the_server(trial: MakeTrial, hours: int) -> None:
         time.sleep(1)
     here.works_again(back)
     here.end(twice=2 * 8)
+
+
+@pytest.mark.fault("25", "memory full at an enqueue")
+def test_memory_full_at_an_enqueue(trial: MakeTrial) -> None:
+    """The caller hears of it, nothing is half stored, and later it works as if nothing had been."""
+    here = trial()
+    app, keys = Ardiq(here.field.queue, LANES, here.server.url), here.field.keys
+
+    @app.task(name="nap", unique=True)
+    def nap(seconds: float) -> None: ...
+
+    delayed = nap.options(task_id="mine", delay_ms=60_000).prepare(0.01)
+    plain = nap.options(unique=False).prepare(0.01)
+    with here.server.full():
+        for call in (plain, delayed):
+            with pytest.raises(QueueFull):
+                app.enqueue_many_sync([call])
+        with pytest.raises(QueueFull):
+            app.enqueue_many_sync([plain] * 700)
+        assert list(here.server.client.scan_iter(match=keys.prefix + "*")) == []
+    here.begin(20, workers=1)
+    here.end(twice=0)
+
+
+@pytest.mark.soak
+@pytest.mark.fault("26", "memory full for 8 s, with workers in full swing")
+def test_memory_full_at_a_settle(trial: MakeTrial) -> None:
+    """What is there is worked off: outcomes are stored, retries are scheduled, claims are answered."""
+    here = trial()
+    here.begin(160)
+    with here.away(), here.server.full():
+        until(lambda: sum(here.field.ended().values()) >= 60)
+        done = [id for id, status in here.field.statuses().items() if status.finished]
+        time.sleep(6)
+        with pytest.raises(QueueFull):
+            here.load(2)
+    assert len(done) >= 30, "jobs ended while the memory was full"
+    here.works_again(time.monotonic())
+    here.end(twice=0)
+
+
+@pytest.mark.soak
+@pytest.mark.fault("28", "demoted for 5 s (READONLY)")
+def test_read_only(trial: MakeTrial, servers: Callable[..., HurtServer]) -> None:
+    """The primary steps down in good order and gets its place back, while workers keep its address."""
+    here = trial(aof="everysec")
+    replica = servers()
+    replica.follow(here.server)
+    here.begin(160)
+    with here.away():
+        here.server.hand_over_to(replica)
+        time.sleep(5)
+        replica.hand_over_to(here.server)
+    here.works_again(time.monotonic())
+    here.end(twice=2 * 8)
+
+
+@pytest.mark.fault("62", "queue emptied under claims")
+def test_queue_emptied_under_claims(trial: MakeTrial) -> None:
+    """A worker whose jobs have vanished writes nothing about them, and goes on with new ones."""
+    here = trial()
+    here.begin(12, workers=1, seconds=0.8)
+    keys, client = here.field.keys, here.server.client
+    old, here.field.ids = here.field.ids, []
+    client.delete(*client.scan_iter(match=keys.prefix + "*", count=1_000))
+    until(lambda: sum(here.field.ended().values()) >= 4)
+    here.load(10)
+    here.works_again(time.monotonic())
+    here.end(twice=0)
+    assert {str(status) for status in here.field.statuses(old).values()} == {"not_found"}
+    listed = {id.decode() for id in client.zrange(keys.ended(JobStatus.SUCCEEDED), 0, -1)}
+    assert listed == set(here.field.ids)

@@ -71,12 +71,13 @@ class Trial:
             assert process.popen.poll() is None, f"a worker has ended: {process.text}"
 
     def starts_since(self, moment: float) -> dict[int, float]:
-        """Process id -> when it first started a job after a moment (monotonic)."""
+        """Process id -> when it, or a child of it, first started a job after a moment (monotonic)."""
         found: dict[int, float] = {}
         for words in self.field.workers.notes("start"):
-            pid, at = int(words[3]), float(words[4])
-            if at > moment:
-                found[pid] = min(found.get(pid, at), at)
+            at = float(words[4])
+            for pid in (int(words[3]), int(words[5])):
+                if at > moment:
+                    found[pid] = min(found.get(pid, at), at)
         return found
 
     def works_again(self, since: float) -> None:

@@ -26,8 +26,9 @@ def note(*words: object) -> None:
 def started() -> None:
     job = current_job()
     assert job is not None
-    # Who and when: the monotonic clock is the same in every process of a machine.
-    note("start", job.id, job.attempt, os.getpid(), f"{time.monotonic():.3f}")
+    # Who, when, and for whom: the monotonic clock is the same in every process of a machine, and a suspect
+    # runs in a child of its worker.
+    note("start", job.id, job.attempt, os.getpid(), f"{time.monotonic():.3f}", os.getppid())
 
 
 @app.lifespan
