@@ -85,10 +85,19 @@ async def hot() -> None:
     raise ValueError("hot")
 
 
-@app.task(name="sour", max_retries=1, backoff_ms=300)
+@app.task(name="burn", max_retries=1_000, backoff_ms=1)
+async def burn() -> None:
+    """The same, and asks to be back in a millisecond."""
+    started()
+    raise ValueError("burning")
+
+
+@app.task(name="sour", max_retries=5, backoff_ms=1_000)
 async def sour(until: float) -> str:
     """Fails as long as what it needs is away: until that moment, epoch seconds."""
-    started()
+    job = current_job()
+    assert job is not None
+    note("sour", job.id, time.time())
     if time.time() < until:
         raise ConnectionError("away")
     return "back"
