@@ -14,10 +14,11 @@ from ardiq.core import rules
 from ardiq.core.events import Event
 from ardiq.core.options import Options
 from ardiq.core.rules import RULES
+from ardiq.management.commands import ardiq_check
 from ardiq.management.commands.ardiq_worker import Command
 from ardiq.models import Job, Queue, Worker
 from ardiq.overrides import CallOptions
-from ardiq.store import keys
+from ardiq.store import findings, keys
 from ardiq.worker import log
 from tests.docs.pages import code, rows
 
@@ -151,3 +152,18 @@ def test_flags_of_the_worker() -> None:
     listed = {name.split()[0] for name in names("how-to/worker.md", "Option")}
     assert flags <= listed, flags - listed
     assert {name for name in listed if name.startswith("--")} <= flags
+
+
+def test_flags_of_the_check() -> None:
+    stock = ardiq_check.BaseCommand().create_parser("manage.py", "ardiq_check")
+    parser = ardiq_check.Command().create_parser("manage.py", "ardiq_check")
+    known, all_flags = (
+        {flag for action in one._actions for flag in action.option_strings} for one in (stock, parser)
+    )
+    listed = {name.split()[0] for name in names("reference/commands.md", "Flag")}
+    assert listed == all_flags - known
+
+
+def test_findings_of_the_check() -> None:
+    told = {kind for kind, _, _ in findings.TEXTS.values()} | {"unreadable", "type", "unknown"}
+    assert set(names("reference/commands.md", "Finding")) == told
