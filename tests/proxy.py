@@ -16,7 +16,8 @@ class Proxy:
         parts = urlsplit(url)
         self._server = (parts.hostname or "127.0.0.1", parts.port or 6379)
         self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listening.getsockname()[1]}{parts.path}"
+        userinfo, at, _ = parts.netloc.rpartition("@")
+        self.url = f"redis://{userinfo}{at}127.0.0.1:{self._listening.getsockname()[1]}{parts.path}"
         self.lose = 0
         self.lost = 0
         self.silent = False

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ardiq import Ardiq, ArdiqError, BrokerError, Job
+from tests.admin_client import direct
 from tests.django.conftest import Stored, Work
 from tests.proxy import Proxy
 from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
@@ -190,10 +191,10 @@ def test_a_stale_connection_is_replaced_silently(app: Ardiq, redis_url: str, sto
 
 
 @pytest.fixture
-def lossy(app: Ardiq, redis_url: str) -> Iterator[tuple[Ardiq, Proxy]]:
+def lossy(app: Ardiq, redis_url: str, queue_name: str) -> Iterator[tuple[Ardiq, Proxy]]:
     """The queue of the test behind a proxy that loses replies; the script is known to the server."""
     app.enqueue_many_sync([app.ref("warm").options(delay_ms=600_000).prepare()])
-    proxy = Proxy(redis_url)
+    proxy = Proxy(direct(redis_url, queue_name))
     proxy.only_if = lambda request: b"EVAL" in request
     yield Ardiq(app.queue_name, priorities=["low", "default", "high"], redis_url=proxy.url), proxy
     proxy.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ardiq import Ardiq, current_job
+from tests.admin_client import direct
 from tests.proxy import Proxy
 from tests.workers import Working, until
 
@@ -19,8 +20,8 @@ LEASE_MS = 1_500
 
 
 @pytest.fixture
-def proxy(redis_url: str) -> Iterator[Proxy]:
-    proxy = Proxy(redis_url)
+def proxy(redis_url: str, queue_name: str) -> Iterator[Proxy]:
+    proxy = Proxy(direct(redis_url, queue_name))
     yield proxy
     proxy.close()
 

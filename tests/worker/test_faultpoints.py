@@ -15,6 +15,7 @@ import pytest
 from ardiq import Ardiq, JobStatus
 from ardiq.store.scripts import script
 from ardiq.worker import faults
+from tests.admin_client import direct
 from tests.proxy import Proxy
 from tests.workers import Process, Workers, until
 
@@ -22,8 +23,8 @@ SHORT = {"LEASE_MS": 1_000, "GRACE_MS": 5_000}
 
 
 @pytest.fixture
-def proxy(redis_url: str) -> Iterator[Proxy]:
-    proxy = Proxy(redis_url)
+def proxy(redis_url: str, queue_name: str) -> Iterator[Proxy]:
+    proxy = Proxy(direct(redis_url, queue_name))
     yield proxy
     proxy.close()
 

@@ -13,6 +13,7 @@ import pytest
 from ardiq import Ardiq, BrokerError, JobStatus, current_job
 from ardiq.store import verbs
 from ardiq.store.scripts import script
+from tests.admin_client import direct
 from tests.proxy import Proxy
 from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
 from tests.workers import Working, until
@@ -95,8 +96,8 @@ def test_every_connection_is_cut(app: Ardiq, working: Make, redis_url: str) -> N
 
 
 @pytest.fixture
-def proxy(redis_url: str) -> Iterator[Proxy]:
-    proxy = Proxy(redis_url)
+def proxy(redis_url: str, queue_name: str) -> Iterator[Proxy]:
+    proxy = Proxy(direct(redis_url, queue_name))
     yield proxy
     proxy.close()
 
