@@ -14,6 +14,7 @@ from ardiq.worker import children
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 AT_ONCE = 130  # exit code after the third
 
+_GONE = "The parent process is gone"
 _WORDS = ("Stopping; running jobs may end.", "Stopping at once; running jobs are handed back.")
 
 log = logging.getLogger("ardiq.worker")
@@ -45,7 +46,7 @@ def install(stop: Callable[[bool], None]) -> None:
         told = max(told, 1) if number is None else told + 1
         if told > len(_WORDS):
             os._exit(AT_ONCE)
-        who = "The parent process is gone" if number is None else signal.Signals(number).name
+        who = _GONE if number is None else signal.Signals(number).name
         try:
             loop.call_soon_threadsafe(rise, told, who)
         except RuntimeError:
@@ -72,8 +73,11 @@ def collect() -> list[int]:
                 heard.append(number)
 
     def hear(number: int | None) -> None:
-        if number is not None or not told:
-            add(told, number or signal.SIGTERM)
+        if number is not None:
+            add(told, number)
+        elif not told:
+            log.info("%s: stopping.", _GONE)
+            add(told, signal.SIGTERM)
 
     for number in NUMBERS:
         signal.signal(number, lambda number, frame: add(own, number))
