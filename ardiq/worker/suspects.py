@@ -7,6 +7,7 @@ process again: the guilty one kills only itself, its death is known at once, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -82,6 +83,9 @@ class Suspects:
             if held.stop is None:
                 raise
             return self._stopped(held)
+        except Exception as error:
+            # No process to be had, or no memory for one: the job must not be lost in here.
+            return self._put_off(held, f"could not be started: {type(error).__name__}: {error}")
 
     async def _isolate(self, held: Held) -> Outcome | None:
         record = held.record
@@ -90,17 +94,18 @@ class Suspects:
             self._options.queue, self._name, record.id, record.raw, held.claim, held.lease.token, self._clock
         )
         child = self._context.Process(target=self._main, args=(theirs, errand), daemon=True, name=NAME)
+        starting = asyncio.ensure_future(asyncio.to_thread(child.start))
         try:
-            await asyncio.to_thread(child.start)
+            await asyncio.shield(starting)
             theirs.close()
             return await self._follow(held, child, ours)
         finally:
             if held.timer is not None:
                 held.timer.cancel()
+            # Shielded: whatever ends this coroutine, and when, the child must not outlive it.
+            await asyncio.shield(_end(child, starting, held.over))
             ours.close()
-            if child.pid is not None:
-                # Shielded: whatever ends this coroutine, the child must not outlive it.
-                await asyncio.shield(asyncio.to_thread(_end, child, held.over))
+            theirs.close()
 
     async def _follow(self, held: Held, child: BaseProcess, ours: Connection) -> Outcome | None:
         while (message := await _message(ours)) is not None:
@@ -139,9 +144,7 @@ class Suspects:
     def _died(self, held: Held, code: int | None) -> Outcome:
         how = _how(code)
         if not held.began:
-            reason = f"the process of its own that the job needs {how} before the job began"
-            log.error("Job %s is put off: %s.", held.record.id, reason)
-            return Outcome(Ending.UNKNOWN, error=UnknownTask(f"Not started: {reason}."))
+            return self._put_off(held, f"{how} before the job began")
         old, limit = held.record, self._options.crash_limit
         crashes = min(old.crashes + 1, 255)
         held.record = JobRecord(old.id, old.raw[:5] + b"%02x" % crashes + old.raw[7:])
@@ -151,6 +154,11 @@ class Suspects:
         )
         self._judge.tell(events.CRASHED, held, error=error)
         return Outcome(Ending.CRASHED if crashes >= limit else Ending.HANDED_BACK, error=error)
+
+    def _put_off(self, held: Held, how: str) -> Outcome:
+        reason = f"the process of its own that the job needs {how}"
+        log.error("Job %s is put off: %s.", held.record.id, reason)
+        return Outcome(Ending.UNKNOWN, error=UnknownTask(f"Not started: {reason}."))
 
     def _stopped(self, held: Held) -> Outcome:
         if held.stop is Stop.ABORT:
@@ -176,9 +184,16 @@ async def _message(ours: Connection) -> Any:
         return None
 
 
-def _end(child: BaseProcess, done: bool) -> None:
-    if done:
-        child.join(LEAVE)
+async def _end(child: BaseProcess, starting: asyncio.Future[None], done: bool) -> None:
+    """Wait for a child whose job is done, kill any other one, also one that is only just starting."""
+    with contextlib.suppress(Exception):
+        await starting
+    if child.pid is not None:
+        await asyncio.to_thread(_join, child, LEAVE if done else 0)
+
+
+def _join(child: BaseProcess, seconds: float) -> None:
+    child.join(seconds)
     if child.is_alive():
         child.kill()
     child.join()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
 
 import pytest
 
@@ -149,3 +150,23 @@ def test_a_task_that_no_module_defines(app: Ardiq, working: Callable[..., Workin
     with working():
         result: TaskResult = job.result_sync(timeout=30)  # type: ignore[attr-defined]
     assert result.value == os.getpid()
+
+
+def test_a_process_that_cannot_be_started(
+    app: Ardiq, working: Callable[..., Working], redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 46: no memory or no process left: the job is put off, uncharged, and not lost."""
+
+    tried = []
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        tried.append(1)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(SpawnProcess, "start", refuse)
+    job = suspect(app, redis_url, "add", 2, 3)
+    app.task(name="add")(lambda a, b: a + b)
+    with working():
+        until(lambda: len(tried) >= 2, 20, "a second try")
+        info = job.info_sync()  # type: ignore[attr-defined]
+    assert (info.tries, info.crashes) == (0, 1) and not info.status.finished
