@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 LISTED = 1_000  # most findings of a kind that are kept as objects; all are counted
 _SIZE = 128  # ids in a bucket, about
@@ -115,3 +116,10 @@ class Ids:
     def __contains__(self, id: bytes) -> bool:
         number = hash(id) & 0xFFFF_FFFF_FFFF_FFFF
         return number in self._buckets[number & self._mask]
+
+
+class Lane(NamedTuple):
+    """The ids that were in a lane, and when it was read, ms by the clock of the server."""
+
+    ids: Ids
+    since: int

@@ -23,16 +23,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ardiq.store.client import Store
-from ardiq.store.findings import Finding, Ids, Report
+from ardiq.store.findings import Finding, Ids, Lane, Report
 from ardiq.store.keys import TYPES, Keys, type_of
 from ardiq.store.scripts import Call, id_text, script
 
 __all__ = ["Finding", "Report", "check"]
 
-PAGE = 200  # keys, or jobs, in one look: below 1 ms of the server
+PAGE = 200  # keys, or jobs, in one look: about 1 ms of the server
 BATCH = 20  # doubts in one atomic look
 SHORT = 5_000  # ids; the longest lane that an atomic look searches: 0.1 ms of the server
 GATHERED = 50_000  # doubts that are kept before they are looked at
+DEAD = 60_000  # ms; a worker whose lease is over for so long would have been reaped if anybody worked
 
 LIVE = b"QDR"
 _RECORD = re.compile(
@@ -47,13 +48,6 @@ class Doubt(NamedTuple):
     subject: bytes
     head: bytes = b""
     proof: bytes = b""
-
-
-class Lane(NamedTuple):
-    """The ids that were in a lane, and when it was read, ms by the clock of the server."""
-
-    ids: Ids
-    since: int
 
 
 def check(
@@ -100,6 +94,10 @@ class _Check:
         self._listed("waiter", "HSCAN", self.keys.waiters)
         self._listed("abort", "ZSCAN", self.keys.aborts)
         self._settle_doubts()
+        if dead := self.store.run(Call(("ZCOUNT", self.keys.workers, 0, self.now - DEAD), int)):
+            self.report.notes.append(
+                f"{dead:,} workers ended without a word and nobody took over what they held: no worker runs."
+            )
         if self.kept and not for_ever:
             self.report.notes.append(
                 f"{self.kept:,} ended jobs are kept until deleted, as a negative RESULT_TTL_MS asks for."

@@ -290,6 +290,16 @@ def test_stale_ids_in_lanes_are_no_fault(bench: Bench) -> None:
     bench.redis.delete(bench.keys.lane("low"))
 
 
+def test_dead_workers_that_nobody_reaps(bench: Bench) -> None:
+    """R20: no fault, the next worker takes over; but worth a note."""
+    bench.enqueue("a")
+    bench.register(W1)
+    bench.claim(W1)
+    bench.redis.zadd(bench.keys.workers, {W1: 1})
+    report = look(bench)
+    assert report.found == 0 and "no worker runs" in report.notes[0]
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pages and lanes so small that a handful of jobs has many of them."""

@@ -20,7 +20,7 @@ from ardiq.store.client import Store
 from ardiq.store.keys import Keys
 from ardiq.store.server import Info
 from tests.keyspace import faults
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
 from tests.workers import Workers, until
 
 PASSWORD = "not-to-be-shown"
@@ -99,8 +99,8 @@ def test_servers(server: Start, options: list[str], name: str, told: str, expect
 
 def test_a_user_with_few_rights(server: Start) -> None:
     """I, S12: what may not be asked is unknown and not guessed; passwords never show."""
-    admin = server(userinfo=f"few:{PASSWORD}@")
-    admin.acl_setuser(
+    client = server(userinfo=f"few:{PASSWORD}@")
+    client.acl_setuser(
         "few", enabled=True, passwords=[f"+{PASSWORD}"], keys=["ardiq:*"], channels=["ardiq:*"],
         commands=["+@all", "-@admin", "-@dangerous", "-scan"],
     )  # fmt: skip
@@ -115,11 +115,11 @@ def test_a_user_with_few_rights(server: Start) -> None:
 
 def test_rights_that_are_missing_are_named(server: Start) -> None:
     """I: with ACL DRYRUN (Redis 7), which commands of ours this user may not run, and what to grant."""
-    admin = server(userinfo=f"few:{PASSWORD}@")
-    version: Any = admin.info("server")
+    client = server(userinfo=f"few:{PASSWORD}@")
+    version: Any = client.info("server")
     if int(version["redis_version"].split(".")[0]) < 7:
         pytest.skip("ACL DRYRUN came with Redis 7")
-    admin.acl_setuser(
+    client.acl_setuser(
         "few", enabled=True, passwords=[f"+{PASSWORD}"], keys=["ardiq:*"], channels=["ardiq:*"],
         commands=["+@all", "-lpos", "-zmscore"],
     )  # fmt: skip
@@ -219,6 +219,6 @@ def test_beside_busy_workers(workers: Workers, app: Ardiq, redis_url: str, queue
     until(lambda: fsck.check(store, keys).findings == [], 30)
     for process in workers.all[1:]:
         assert process.stop(40) == 0
-    with redis.Redis.from_url(redis_url) as client:
+    with admin(redis_url) as client:
         until(lambda: faults(client, queue_name) == [], 5)
     store.close()
