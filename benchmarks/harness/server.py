@@ -35,6 +35,8 @@ def find_binary() -> str:
 class Server:
     """Use it as a context manager. Its own connection speaks just enough RESP for INFO and FLUSHALL."""
 
+    PERSISTENCE = {"save": "", "appendonly": "no"}
+
     def __init__(self, binary: str, folder: Path) -> None:
         self.binary = binary
         self.folder = folder
@@ -44,7 +46,7 @@ class Server:
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Server:
-        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self.folder}
+        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, **self.PERSISTENCE}
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self._log = (self.folder / "server.log").open("wb")
         self._process = subprocess.Popen([self.binary, *words], stdout=self._log, stderr=self._log)
