@@ -167,16 +167,29 @@ def read_result(codec: Codec, record: JobRecord) -> TaskResult:
 
 
 def _outcome(codec: Codec, record: JobRecord) -> Sequence[Any]:
-    subject = outcome_subject(record.id, record.name, record.status)
-    try:
-        body = codec.decode(OUTCOME, subject, record.outcome)
-    except BadSignature:
-        if record.status is not JobStatus.ABORTED:
-            raise
-        body = codec.decode(ABORT, record.id.encode("utf-8", "surrogateescape"), record.outcome)
+    readings = [(OUTCOME, outcome_subject(record.id, record.name, record.status))]
+    if record.status is JobStatus.ABORTED:
+        readings.append((ABORT, _alone(record)))
+    body = _read(codec, record.outcome, *readings, (OUTCOME, _alone(record)))
     if not isinstance(body, list) or not 3 <= len(body) <= 4 or not _are(body[1:3], int, str):
         raise BadPayload(f"The outcome of job {record.id} has an unknown shape.")
     return body
+
+
+def _alone(record: JobRecord) -> bytes:
+    """What 0.1.0 bound outcomes and histories to: they are still there after an upgrade, and must be read."""
+    return record.id.encode("utf-8", "surrogateescape")
+
+
+def _read(codec: Codec, blob: bytes, *readings: tuple[str, bytes]) -> Any:
+    """The body of a blob, by the first (kind, subject) that its signature fits."""
+    for kind, subject in readings[:-1]:
+        try:
+            return codec.decode(kind, subject, blob)
+        except BadSignature:
+            continue
+    kind, subject = readings[-1]
+    return codec.decode(kind, subject, blob)
 
 
 def _are(values: Sequence[Any], *kinds: type) -> bool:
@@ -194,7 +207,8 @@ def read_history(codec: Codec, record: JobRecord) -> list[Attempt]:
     if not record.history:
         return []
     try:
-        rows: Any = codec.decode(HISTORY, history_subject(record.id, record.name), record.history)
+        subject = history_subject(record.id, record.name)
+        rows: Any = _read(codec, record.history, (HISTORY, subject), (HISTORY, _alone(record)))
         return [_attempt(*row) for row in rows]
     except (ArdiqError, TypeError, ValueError):
         return []
