@@ -5,6 +5,7 @@ What the code under test may do, and which road it takes to its server, is not f
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,7 +61,8 @@ class Everywhere(redis.Redis):
         super().__init__()
         self._options = options
         self._nodes: dict[tuple[str, int], redis.Redis] = {}
-        self._first = address.places[0]
+        self._places = list(address.places)
+        self._first = self._places[0]
 
     def _node(self, place: tuple[str, int]) -> redis.Redis:
         if place not in self._nodes:
@@ -68,10 +70,15 @@ class Everywhere(redis.Redis):
         return self._nodes[place]
 
     def _slots(self) -> list[tuple[int, int, tuple[str, int]]]:
-        with self._node(self._first).client() as one:
-            assert one.connection is not None
-            one.connection.send_command("CLUSTER SLOTS")
-            found: Any = one.connection.read_response(disable_decoding=True)
+        for place in self._places:
+            with contextlib.suppress(redis.ConnectionError), self._node(place).client() as one:
+                assert one.connection is not None
+                one.connection.send_command("CLUSTER SLOTS")
+                found: Any = one.connection.read_response(disable_decoding=True)
+                self._first = place
+                break
+        else:
+            raise redis.ConnectionError("no node of the cluster answers")
         return [(low, high, (primary[0].decode(), primary[1])) for low, high, primary, *_ in found]
 
     def place(self, key: str | bytes) -> tuple[str, int]:

@@ -74,6 +74,6 @@ def _place(text: str, default: int) -> Place:
     if not colon or text.endswith("]"):
         host, port = text, str(default)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not host or set(host) & set(" \t,/") or not port.isdigit() or not 0 < int(port) < 65_536:
         raise ValueError("its hosts are host:port,host:port with no spaces between them")
     return host, int(port)

@@ -39,7 +39,7 @@ _PASSING_ERRORS = (
     errors.AuthenticationError,
 )
 # Before Redis 7, what a command of a script is refused with comes inside another error.
-_WITHIN = re.compile(r"^ERR Error running script .*?: -?([A-Z]{4,})\b")
+_WITHIN = re.compile(r"^(?:ERR )?Error running script .*?: -?([A-Z]{4,})\b")
 
 
 class Unavailable(BrokerError):
@@ -83,8 +83,8 @@ def refused(message: str, error: Exception | None = None) -> BrokerError:
 class Patience:
     """How often one call is tried again: once at once, then with growing pauses until the time is up."""
 
-    def __init__(self, seconds: float = PATIENCE) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(self, seconds: float | None = None) -> None:
+        self._end = time.monotonic() + (PATIENCE if seconds is None else seconds)
         self._pause = 0.0
         self._hops = 0
 
