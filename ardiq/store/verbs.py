@@ -25,6 +25,7 @@ from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, Part, id_text, script
 
 CHUNK = 500  # most jobs in one script: keeps each below about 2 ms of the server (R9)
+ANY_CLAIM = 2**53 - 1  # a number that no claim reaches
 HOUSEKEEPING = 100  # most jobs that one claim reaps or promotes
 MOST_WORKERS = 200  # most workers that a read for people looks at
 LISTED = 1_000_000  # most ended jobs of a status that stay listed
@@ -171,10 +172,13 @@ def renew(keys: Keys, worker: str, lease_ms: int, doing: Mapping[str, Part]) -> 
     return script("renew").call(keys.prefix, [worker, lease_ms, CHUNK, *fields], _renewed)
 
 
-def reconcile(keys: Keys, worker: str, known: Iterable[str]) -> Call:
-    """Hand back what the worker does not know of. Answers (handed back or -1 lease lost, ids not held)."""
+def reconcile(keys: Keys, worker: str, known: Iterable[str], last: int = ANY_CLAIM) -> Call:
+    """Hand back what the worker does not know of, of its claims up to number ``last``. Answers (handed back
+    or -1 lease lost, ids not held)."""
     return script("reconcile").call(
-        keys.prefix, [worker, CHUNK, *known], lambda reply: (reply[0], [id_text(id) for id in reply[1:]])
+        keys.prefix,
+        [worker, CHUNK, last, *known],
+        lambda reply: (reply[0], [id_text(id) for id in reply[1:]]),
     )
 
 

@@ -172,6 +172,9 @@ class Pump:
             try:
                 await self._wake.run(verbs.listen(self.keys, round(seconds, 3)))
             except BrokerError:
+                if not self.stopping:
+                    # What took this connection took the other one, too; finding that out would take as long.
+                    self._commit.close()
                 await self.pause()
         self._pace.rest()
 
@@ -198,6 +201,7 @@ class Pump:
             # The reply may be lost while its jobs are held: they go back before the next claim (R5).
             self.outage.noticed(error)
             self.reconcile = True
+            self._wake.close()
             await self.pause()
             return None
         if claimed.lost:
@@ -248,11 +252,11 @@ class Pump:
 
     async def reconciled(self) -> bool:
         """Make this worker and Redis agree on what it holds, after a reply may have been lost."""
-        known = list(self.held)
         if faults.armed:
             faults.hit("before_reconcile")
+        call = verbs.reconcile(self.keys, self.lease.token, list(self.held), self._claims)
         try:
-            back, gone = await self._commit.run(verbs.reconcile(self.keys, self.lease.token, known))
+            back, gone = await self._commit.run(call)
         except BrokerError as error:
             self.outage.noticed(error)
             await self.pause()

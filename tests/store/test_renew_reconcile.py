@@ -91,6 +91,16 @@ def test_a_claim_whose_reply_was_lost(bench: Bench) -> None:
     assert bench.state()[f"held:{ME}"] == {"a": "2", "b": "2"}
 
 
+def test_a_reconcile_that_arrives_late(bench: Bench) -> None:
+    """R5: it was sent before a later claim, and knows nothing of what runs under that one."""
+    bench.enqueue("a", "b")
+    bench.claim(ME, 1, number=1)  # nobody reads this
+    late = verbs.reconcile(bench.keys, ME, [], 1)
+    bench.claim(ME, 1, number=2)
+    assert bench.run(late) == (1, [])
+    assert bench.lane() == ["a"] and bench.state()[f"held:{ME}"] == {"b": "2"}
+
+
 def test_reconciling_is_bounded(bench: Bench) -> None:
     """R9: at most 500 in one call; the count tells that there may be more."""
     count = verbs.CHUNK + 100
