@@ -18,12 +18,14 @@ from ardiq.worker.slots import LEAKS, Slots
 
 HANDED_OVER = 1.5  # seconds that cancelled jobs get to end in; a second signal allows 2 s in all (H3)
 FLUSH = 5.0  # seconds to commit the last verdicts
+LAST = 0.4  # seconds for that, once it is known that there is a hurry
 
 log = logging.getLogger("ardiq.worker")
 
 
 class Drain:
-    """``give_back`` hands one job back. The settler runs meanwhile; ``stuck`` jobs did not stop."""
+    """``give_back`` hands one job back. The settler runs meanwhile; ``stuck`` jobs did not stop. It is
+    ``complete`` when Redis has heard of everything."""
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Drain:
         self._slots, self._pump, self._settler, self._commit = slots, pump, settler, commit
         self._give_back = give_back
         self.stuck = 0
+        self.complete = False
 
     async def run(self, grace: float, hurry: asyncio.Event) -> None:
         """Give running jobs ``grace`` seconds, or until told to hurry."""
@@ -51,13 +54,27 @@ class Drain:
         self.stuck = max(1, self._slots.running) if self._slots.busy else 0
         if self.stuck:
             log.warning("%d jobs did not stop; their lease will run out.", self.stuck)
+        await self._sign_off(hurry)
+        if len(self._settler):
+            log.warning("%d verdicts did not reach Redis; these jobs run again.", len(self._settler))
+
+    async def _sign_off(self, hurry: asyncio.Event) -> None:
+        """Leave nothing behind in Redis. Whoever is in a hurry does not wait for one that is away."""
+        last_words, hurried = asyncio.ensure_future(self._last_words()), asyncio.ensure_future(hurry.wait())
+        try:
+            await asyncio.wait((last_words, hurried), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((last_words,), timeout=LAST)
+            self.complete = bool(done) and last_words.result()
+        finally:
+            last_words.cancel()
+            hurried.cancel()
+
+    async def _last_words(self) -> bool:
+        """Whether Redis has heard all."""
         if self._pump.reconcile:
             # A claim whose reply was lost just before the stop: its jobs go back uncharged.
             await self._pump.reconciled()
-        if await self._settler.flush(FLUSH):
-            await self._unregister()
-        else:
-            log.warning("%d verdicts did not reach Redis; these jobs run again.", len(self._settler))
+        return await self._settler.flush(FLUSH) and await self._unregister()
 
     async def _quiet(self, seconds: float, hurry: asyncio.Event) -> None:
         """Wait until nothing runs, at most ``seconds``, or until told to hurry."""
@@ -67,10 +84,12 @@ class Drain:
                 return  # only those that do not stop are left
             await asyncio.sleep(0.02)
 
-    async def _unregister(self) -> None:
+    async def _unregister(self) -> bool:
         if faults.armed:
             faults.hit("before_unregister")
         try:
             await self._commit.run(verbs.unregister(self._pump.keys, self._pump.lease.token))
         except BrokerError as error:
             log.warning("The worker could not sign off; its lease will run out: %s", error)
+            return False
+        return True

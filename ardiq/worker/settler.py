@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from bisect import bisect_right
 from collections.abc import Callable
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 from ardiq.core.errors import BrokerError
 from ardiq.core.options import Options
@@ -22,6 +23,7 @@ from ardiq.worker.held import Held
 from ardiq.worker.lease import Lease
 from ardiq.worker.outage import Outage
 
+MOST_BYTES = 4_194_304  # of one settle, unless one verdict alone is larger
 MOST_UNFLUSHED = 2_000  # jobs; beyond this the worker claims no more until Redis answers
 
 
@@ -65,8 +67,10 @@ class Settler:
             batch = self._batch()
             lease = batch[0][0].lease
             try:
-                refused = {} if lease.lost else await self._commit(lease, batch)
-                self._outage.over()
+                refused = {}
+                if not lease.lost:
+                    refused = await self._commit(lease, batch)
+                    self._outage.over()
                 pause = 0.1
             except BrokerError as error:
                 self._outage.noticed(error)
@@ -80,9 +84,13 @@ class Settler:
             self._settled([held for held, _ in batch], refused, lease.lost)
 
     def _batch(self) -> list[tuple[Held, Settlement]]:
-        """The first verdicts that belong to one lease: a settle speaks for one worker."""
+        """The first verdicts that belong to one lease: a settle speaks for one worker. No more of them than
+        a slow network takes in before its silence counts as death."""
         lease = self._pending[0][0].lease
-        return list(takewhile(lambda one: one[0].lease is lease, self._pending[: verbs.CHUNK]))
+        batch = list(takewhile(lambda one: one[0].lease is lease, self._pending[: verbs.CHUNK]))
+        sizes = accumulate(len(settlement[5]) for _, settlement in batch)
+        fit = bisect_right(list(sizes), MOST_BYTES)
+        return batch[: max(fit, 1)]
 
     async def _commit(self, lease: Lease, batch: list[tuple[Held, Settlement]]) -> dict[str, str]:
         call = verbs.settle(

@@ -35,6 +35,10 @@ from ardiq.worker.settler import Settler
 from ardiq.worker.slots import LEAKS, Slots
 from ardiq.worker.suspects import Main, Suspects
 
+# Seconds without a byte while a reply is due: what has died unseen must be found out and made anew within
+# the 5 s in which a worker works again (R14).
+SILENCE = 2.5
+
 log = logging.getLogger("ardiq.worker")
 
 
@@ -92,8 +96,8 @@ class Worker:
         """Work. Returns after a clean stop; raises what ended a part of the worker that must not end."""
         self._loop = asyncio.get_running_loop()
         self._clock = Clock()
-        self._commit = AsyncStore(self._endpoint, retry=False)
-        self._wake = AsyncStore(self._endpoint, limit=IDLE + 3, retry=False)
+        self._commit = AsyncStore(self._endpoint, limit=SILENCE, retry=False)
+        self._wake = AsyncStore(self._endpoint, limit=IDLE + SILENCE, retry=False)
         try:
             lease = await self._register()
             if lease is not None:
@@ -126,6 +130,8 @@ class Worker:
                 self._alarm.ringing(),
             )
             self.stuck = drain.stuck
+            if not drain.complete:
+                self.exit_code = self.exit_code or 75
         finally:
             renewal.stop()
             self._slots.crew.stop()

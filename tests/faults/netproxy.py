@@ -136,10 +136,11 @@ class Network:
             return
         line = _Line(self, (reader, writer), there)
         self._lines.add(line)
-        try:
+        # The streams complain about a connection whose task is cancelled, as those are that are still open
+        # when the network is closed.
+        with contextlib.suppress(asyncio.CancelledError):
             await line.run()
-        finally:
-            self._lines.discard(line)
+        self._lines.discard(line)
 
     async def _passage(self, line: _Line) -> None:
         """What a piece of bytes goes through on its way."""

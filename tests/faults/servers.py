@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import free_port, need_binary, start_server, stop_server
 from tests.workers import until
 
 Aof = str | None  # "everysec", "always", or None: nothing is kept
@@ -44,28 +44,34 @@ class HurtServer:
         self.directory, self.port = directory, free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._binary = self._with_clock(need_faketime()) if own_clock else need_binary()
-        self._options = ["--dir", str(directory), "--enable-debug-command", "yes", *options]
+        self._options = ["--dir", str(directory), "--enable-debug-command", "yes"]
+        self._options += ["--enable-protected-configs", "yes", *options]
         if aof:
             self._options += ["--appendonly", "yes", "--appendfsync", aof]
         self._process: subprocess.Popen[bytes] | None = None
+        self.was_loading = False
         self.client: Any = redis.Redis.from_url(self.url, socket_timeout=60, socket_connect_timeout=5)
 
     # -- life -------------------------------------------------------------------------------------
 
-    def start(self) -> HurtServer:
+    def start(self, *options: str) -> HurtServer:
+        """Returns when it has read its data and serves. ``options`` for this time only."""
         for _ in range(3):  # the port of a server that has just died may not be free yet
-            self._process = start_server(self._binary, self.directory, self.port, *self._options)
-            if answers(self.url, 10) and self._process.poll() is None:
-                self._loaded()
+            self._process = start_server(self._binary, self.directory, self.port, *self._options, *options)
+            until(lambda: self._serves() or self._process.poll() is not None, 30, "a server that serves")
+            if self._process.poll() is None:
                 return self
             self.stop()
         pytest.fail(f"the server does not start; see {self.directory}", pytrace=False)
 
-    def _loaded(self) -> None:
-        def ready() -> bool:
-            return not self.client.info("persistence")["loading"]
-
-        until(ready, 20, "a server that has read its data")
+    def _serves(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.BusyLoadingError:
+            self.was_loading = True
+        except (redis.ConnectionError, redis.TimeoutError):
+            pass
+        return False
 
     def stop(self) -> None:
         """As a service manager does it: SIGTERM."""
