@@ -9,7 +9,7 @@ import platform
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from typing import Any, TypeVar
 
 from ardiq import conf, isolated, owners
@@ -171,9 +171,11 @@ def run_app(app: Owner, burst: bool) -> None:
         def stop() -> None:
             loop.call_soon_threadsafe(worker.stop)
 
-        if threading.current_thread() is threading.main_thread():
-            signals.install(worker.stop)
-        with owners.stopped_by(app, stop):
+        main_thread = threading.current_thread() is threading.main_thread()
+        with (
+            owners.stopped_by(app, stop),
+            signals.answered(worker.stop) if main_thread else nullcontext(),
+        ):
             await run([worker])
         return worker.exit_code
 

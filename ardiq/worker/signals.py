@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from ardiq.worker import children
 
@@ -20,7 +21,8 @@ _WORDS = ("Stopping; running jobs may end.", "Stopping at once; running jobs are
 log = logging.getLogger("ardiq.worker")
 
 
-def install(stop: Callable[[bool], None]) -> None:
+@contextmanager
+def answered(stop: Callable[[bool], None]) -> Iterator[None]:
     """Answer SIGTERM and SIGINT on the running loop, this process's own and those that a parent passes on;
     ``stop(hurry)`` is called for the first two. A signal that comes both ways counts once."""
     loop = asyncio.get_running_loop()
@@ -30,31 +32,33 @@ def install(stop: Callable[[bool], None]) -> None:
         nonlocal level
         while level < to:
             level += 1
-            if level > len(_WORDS):
-                os._exit(AT_ONCE)
             log.info("%s: %s", who, _WORDS[level - 1])
             stop(level == 2)
 
-    def answer(number: signal.Signals) -> None:
+    def ask(to: int, who: str) -> None:
+        if to > len(_WORDS):
+            os._exit(AT_ONCE)
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(rise, to, who)
+
+    def answer(number: int, frame: object) -> None:
         nonlocal own
         own += 1
-        rise(own, number.name)
+        ask(own, signal.Signals(number).name)
 
     def hear(number: int | None) -> None:
-        """Called in the thread that listens to the parent."""
         nonlocal told
         told = max(told, 1) if number is None else told + 1
-        if told > len(_WORDS):
-            os._exit(AT_ONCE)
-        who = _GONE if number is None else signal.Signals(number).name
-        try:
-            loop.call_soon_threadsafe(rise, told, who)
-        except RuntimeError:
-            return  # the loop has ended
+        ask(told, _GONE if number is None else signal.Signals(number).name)
 
-    for number in NUMBERS:
-        loop.add_signal_handler(number, answer, number)
+    # Not the loop's own handlers: a loop that is blocked would not even hear the third.
+    before = {number: signal.signal(number, answer) for number in NUMBERS}
     children.listen(hear)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def collect() -> list[int]:

@@ -104,3 +104,29 @@ def test_stopped_before_it_has_reached_redis(workers: Workers) -> None:
     process = workers.spawn(REDIS_URL="redis://127.0.0.1:1/0")
     until(lambda: "Waiting for Redis" in process.text, 30)
     assert process.stop() == 0, process.text
+
+
+def test_the_third_signal_reaches_a_blocked_loop(workers: Workers, app: Ardiq) -> None:
+    """H3: a task that blocks the loop keeps nobody from stopping the worker at once."""
+    process = workers.start(LEASE_MS=5_000)
+    app.send_sync("clog", 20)
+    until(lambda: workers.notes("start"))
+    begin = time.monotonic()
+    for _ in range(3):
+        process.signal()
+        time.sleep(0.2)  # signals of one kind that come together are one
+    assert process.ends(5) == 130, process.text
+    assert time.monotonic() - begin < 3
+
+
+def test_signals_are_left_as_they_were_found(app: Ardiq) -> None:
+    """B11: ``run()`` answers signals only while it runs."""
+
+    def mine(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        app.run(burst=True)
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)

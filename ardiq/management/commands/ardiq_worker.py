@@ -147,9 +147,9 @@ class Command(BaseCommand):
                 worker.stop(hurry)
 
         # Before the greeting: whoever reads it may already ask for a graceful stop.
-        signals.install(stop)
-        self._greet(greeting)
-        await running.run(workers)
+        with signals.answered(stop):
+            self._greet(greeting)
+            await running.run(workers)
         code = max(worker.exit_code for worker in workers)
         if self._member and limits.reached:
             code = RESTART
