@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from ardiq.core.retry import Ending, Outcome
 from ardiq.worker.held import Held
 
 GROW_AFTER = 0.001  # seconds that a job may wait for a thread before another one is started
+GROW_AGAIN = 1.0  # seconds until the next try, when the system has none to give
+
+log = logging.getLogger("ardiq.worker")
 
 Perform = Callable[[Held], Outcome]
 
@@ -95,15 +99,23 @@ class Crew:
         self._growing = False
         if self._jobs.empty() or len(self._seats) >= self.limit:
             return
+        pause = GROW_AFTER
         for _ in range(min(self.limit - len(self._seats), max(1, self._jobs.qsize()), len(self._seats))):
-            self._add()
+            try:
+                self._add()
+            except RuntimeError as error:
+                log.error("Sync tasks have to share %d threads: %s.", len(self._seats), error)
+                pause = GROW_AGAIN
+                break
         self._growing = True
-        self._loop.call_later(GROW_AFTER, self._grow)
+        self._loop.call_later(pause, self._grow)
 
     def _add(self) -> None:
+        """Start a thread. RuntimeError when the system has none: fatal for the first one, without which
+        nothing that is claimed could ever run."""
         seat = Seat()
-        self._seats.append(seat)
         threading.Thread(target=self._work, args=(seat,), name="ardiq-task", daemon=True).start()
+        self._seats.append(seat)
 
     def _work(self, seat: Seat) -> None:
         seat.ident = threading.get_ident()

@@ -62,10 +62,11 @@ def test_no_more_files(field: Field, network: Network, report: Report) -> None:
 
 @pytest.mark.fault("46", "no more threads than one")
 def test_few_threads(field: Field, report: Report) -> None:
-    """Sync jobs share the one that there is; nothing fails, nothing is lost."""
+    """Sync jobs share the one that there is, and somebody is told; nothing fails, nothing is lost."""
     worker = field.start(ardiq_test_threads="1")
     ids = field.enqueue(12, "doze", 0.05) + field.enqueue(12)
     field.wait_done()
+    assert "have to share 1 threads" in worker.text and "Traceback" not in worker.text
     field.count(report)
     assert (report.lost, report.twice, report.stuck) == (0, 0, 0)
     assert field.succeeded(ids)
