@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 
 from django.utils import autoreload
@@ -41,4 +40,4 @@ def is_member() -> bool:
 
 def from_command_line(command: object) -> bool:
     """Whether the process is there for this command, and not for somebody who called it."""
-    return bool(getattr(command, "_called_from_command_line", False)) and bool(sys.argv)
+    return bool(getattr(command, "_called_from_command_line", False))
