@@ -54,6 +54,14 @@ def direct(url: str, queue: str) -> str:
     return f"redis://{before.rpartition('@')[0]}{'@' if '@' in before else ''}{host}:{port}/{path}"
 
 
+def other_database(url: str, number: int) -> str:
+    """The url with another database; a Cluster has but one."""
+    address, parts = parse(url), urlsplit(url)
+    if address.cluster:
+        return url
+    return parts._replace(path=f"/{address.service}/{number}" if address.service else f"/{number}").geturl()
+
+
 class Everywhere(redis.Redis):
     """All masters of a Cluster: each command goes where its first key lies, some go to all of them."""
 

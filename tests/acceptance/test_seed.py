@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,8 +16,9 @@ from ardiq import JobStatus
 from ardiq.enqueuing import PLAIN, CallOptions
 from tests.acceptance import seeded
 from tests.acceptance.seeded import BLOCKS, SEED, Project, block, blocks, forget, table
+from tests.admin_client import other_database
 
-DATABASE = "/9"  # the seed's queue is called "default": nobody else's database may have it
+DATABASE = 9  # the seed's queue is called "default": nobody else's database may have it
 
 
 @pytest.fixture(params=["shop", "kiosk"])
@@ -30,7 +30,7 @@ def project(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Project]:
     """Twice: lanes defined by ``Ardiq(priorities=...)`` as in the seed, and in the setting ARDIQ."""
-    url = urlsplit(redis_url)._replace(path=DATABASE).geturl()
+    url = other_database(redis_url, DATABASE)
     forget(url)
     made = Project(request.param, url, tmp_path)
     settings.ARDIQ = made.ARDIQ
