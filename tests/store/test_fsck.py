@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -326,6 +328,54 @@ def test_many_pages_and_long_lanes(bench: Bench) -> None:
     assert look(bench, repair=True).repaired == len(lost)
     assert kinds(look(bench)) == []
     assert bench.redis.llen(bench.keys.lane("default")) == 300
+
+
+@pytest.mark.usefixtures("small")
+def test_long_lanes_in_motion(bench: Bench, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R20: while jobs come in, go out and come back, only those that are lost are found, all of them."""
+    monkeypatch.setattr(fsck, "PAGE", 40)
+    lost = {f"lost{n}" for n in range(5)}
+    bench.enqueue(*(f"old{n}" for n in range(300)), *lost)
+    for id in lost:
+        bench.redis.lrem(bench.keys.lane("default"), 0, id)
+    stop = threading.Event()
+    broken: list[BaseException] = []
+
+    def moving(worker: str) -> None:
+        own = Bench(redis_url, bench.keys.queue)
+        try:
+            own.register(worker)
+            for number in itertools.count(1):
+                if stop.is_set() and own.redis.llen(own.keys.lane("default")) == 0:
+                    return
+                if not stop.is_set():
+                    own.enqueue(*(f"{worker[:2]}{number}-{n}" for n in range(8)))
+                taken = own.take(worker, 12, number)
+                back = [job for job in taken.values() if hash((job.id, number)) % 3 == 0]
+                done = [succeeded(job, worker, number, ttl_ms=0) for job in taken.values() if job not in back]
+                own.settle(worker, *done, *(verbs.given_back(job, number) for job in back))
+        except BaseException as error:
+            broken.append(error)
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=moving, args=(worker,)) for worker in (W1, W2)]
+    for thread in threads:
+        thread.start()
+    found: set[str] = set()
+    try:
+        for _ in range(25):
+            report = look(bench)
+            assert {kind for kind, _ in kinds(report)} <= {"lost"}, report.findings
+            found = {id for _, id in kinds(report)}
+            assert found == lost
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert broken == []
+    assert look(bench, repair=True).repaired == len(lost)
+    assert kinds(look(bench)) == []
 
 
 def test_more_findings_than_are_listed(bench: Bench) -> None:
