@@ -1,0 +1,175 @@
+"""A queue in plain Python: what each verb must answer and leave behind. No Redis, no clock of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ardiq.core.job import JobRecord
+from ardiq.store.verbs import HOUSEKEEPING
+
+FINISHED = ("succeeded", "failed", "aborted", "expired")
+Scores = dict[str, float]
+
+
+@dataclass
+class Known:
+    """A job. ``worker`` holds it, or has ended it; ``claim`` is the number under which it is held."""
+
+    lane: str
+    status: str
+    call: bytes
+    unique: str = ""
+    until_start: bool = False
+    attempts: int = 0
+    crashes: int = 0
+    worker: str = ""
+    claim: int = 0
+    marked: bool = False
+    history: bytes = b""
+    outcome: bytes = b""
+
+    @property
+    def live(self) -> bool:
+        return self.status not in FINISHED
+
+
+@dataclass
+class Grip:
+    """What one worker believes that it holds: true, or out of date."""
+
+    worker: str
+    job: JobRecord
+    claim: int
+
+
+@dataclass
+class Model:
+    """``workers``: what each living one believes to hold. ``zombies``: beliefs that are no longer true."""
+
+    jobs: dict[str, Known] = field(default_factory=dict)
+    slots: dict[str, str] = field(default_factory=dict)
+    waited: dict[str, set[str]] = field(default_factory=dict)
+    workers: dict[str, dict[str, Grip]] = field(default_factory=dict)
+    zombies: list[Grip] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+
+    def held(self, worker: str) -> dict[str, Known]:
+        found = self.jobs.items()
+        return {id: job for id, job in found if (job.status, job.worker) == ("running", worker)}
+
+    def waiting(self, lane: str) -> set[str]:
+        return {id for id, job in self.jobs.items() if (job.lane, job.status) == (lane, "queued")}
+
+    # -- verbs ------------------------------------------------------------------------------------
+
+    def enqueue(self, id: str, new: Known, replace: bool) -> bool | str:
+        """True created, False the id is taken, or the id of the job that holds the unique slot."""
+        holder = self.slots.get(new.unique, "") if new.unique else ""
+        if holder and holder != id and holder in self.jobs and self.jobs[holder].live:
+            return holder
+        old = self.jobs.get(id)
+        if old is not None and not (replace and not old.live):
+            return False
+        self.jobs[id] = new
+        if new.unique:
+            self.slots[new.unique] = id
+        return True
+
+    def reap(self, me: str, leases: Scores, now: int) -> None:
+        """What a claim does first: take from the one worker whose lease ran out first, if it has."""
+        rest = {name: end for name, end in leases.items() if name != me}
+        oldest = min(rest, key=lambda name: (rest[name], name), default="")
+        if not oldest or rest[oldest] >= now:
+            return
+        for job in self.held(oldest).values():
+            job.status, job.worker, job.crashes = "queued", "", min(job.crashes + 1, 255)
+        self.dead.append(oldest)
+        self.zombies += self.workers.pop(oldest, {}).values()
+
+    def promote(self, dues: Scores, now: int) -> None:
+        for _, id in sorted((due, id) for id, due in dues.items() if due <= now)[:HOUSEKEEPING]:
+            self.jobs[id].status = "queued"
+
+    def claimed(self, id: str, me: str, number: int) -> None:
+        job = self.jobs[id]
+        assert job.status == "queued", f"{id} was claimed, but is {job.status}"
+        job.status, job.worker, job.claim = "running", me, number
+        if job.until_start:
+            self.release(id)
+
+    def settle(self, grip: Grip, verb: str) -> str:
+        """'' taken, or why it was refused."""
+        id, job = grip.job.id, self.jobs.get(grip.job.id)
+        if job is None:
+            return "stale"
+        if (job.status, job.worker, job.claim) != ("running", grip.worker, grip.claim):
+            return "done" if (job.status, job.worker) == (verb, grip.worker) else "stale"
+        if verb in FINISHED:
+            job.status, job.attempts, job.outcome = verb, job.attempts + 1, b"outcome"
+            self.end(id)
+            return ""
+        job.worker = ""
+        if verb == "retry":
+            job.status, job.history = "queued" if job.marked else "scheduled", b"history"
+            job.attempts += 1
+        else:
+            job.status = "queued"
+        return ""
+
+    def reconcile(self, me: str, known: set[str]) -> tuple[int, set[str]]:
+        """(handed back, ids that are not held)."""
+        held = self.held(me)
+        for id in set(held) - known:
+            held[id].status, held[id].worker = "queued", ""
+        return len(set(held) - known), known - set(held)
+
+    def abort(self, id: str) -> bool:
+        job = self.jobs.get(id)
+        if job is None or not job.live or (job.status == "running" and job.marked):
+            return False
+        if job.status == "running":
+            job.marked = True
+        else:
+            job.status, job.outcome, job.worker = "aborted", b"by hand", ""
+            self.end(id)
+        return True
+
+    def replay(self, id: str) -> str:
+        job = self.jobs.get(id)
+        if job is None or job.live:
+            return "not ended"
+        if job.unique:
+            holder = self.slots.get(job.unique, "")
+            if holder and holder != id and holder in self.jobs and self.jobs[holder].live:
+                return "slot taken"
+            self.slots[job.unique] = id
+        self.jobs[id] = Known(job.lane, "queued", job.call, job.unique, job.until_start)
+        return "queued"
+
+    def delete(self, id: str) -> bool:
+        job = self.jobs.get(id)
+        if job is None or job.status == "running":
+            return False
+        self.end(id)
+        del self.jobs[id]
+        return True
+
+    def wait(self, id: str, client: str) -> str:
+        """The status of a job that has ended, 'lives', or 'unknown'."""
+        job = self.jobs.get(id)
+        if job is None or not job.live:
+            return job.status if job else "unknown"
+        self.waited.setdefault(id, set()).add(client)
+        return "lives"
+
+    # -- what several of them do ------------------------------------------------------------------
+
+    def end(self, id: str) -> None:
+        self.jobs[id].marked = False
+        self.waited.pop(id, None)
+        self.release(id)
+
+    def release(self, id: str) -> None:
+        unique = self.jobs[id].unique
+        if unique and self.slots.get(unique) == id:
+            del self.slots[unique]
