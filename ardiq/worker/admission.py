@@ -16,7 +16,7 @@ async def admit(store: AsyncStore) -> None:
     try:
         facts = await store.run(server.info())
     except Refused:
-        # A least-privilege user, or a managed service: what cannot be asked is said, and no reason to stay away.
+        # A least-privilege user, or a managed service: that it cannot be asked is no reason not to work.
         facts = server.Info()
     if warning := server.admit(facts):
         log.warning("%s.", warning)

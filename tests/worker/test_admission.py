@@ -75,7 +75,10 @@ def test_one_warning_where_the_policy_cannot_be_seen(
     url: str, admin: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """R21: an ACL that forbids INFO is no reason not to work."""
-    admin.execute_command(*"ACL SETUSER few on >pw ~ardiq:* &ardiq:* +@all -@admin -@dangerous".split())
+    admin.acl_setuser(
+        "few", enabled=True, passwords=["+pw"], keys=["ardiq:*"], channels=["ardiq:*"],
+        commands=["+@all", "-@admin", "-@dangerous"],
+    )  # fmt: skip
     app = Ardiq("admission-few", redis_url=url.replace("redis://", "redis://few:pw@"))
     job = app.task(name="t")(lambda: 5).enqueue_sync()
     app.run(burst=True)
