@@ -34,7 +34,7 @@ def at_commit(push: Callable[[], object], what: str, using: str | None = None) -
 
     Should Redis fail just then, the data is committed all the same and ``what`` is not enqueued. That is
     logged with its name, and raised out of the ``atomic()`` block, so that nobody takes it for done. A queue
-    that is full is only logged: the server works, and whoever asked for the data to be stored has been served.
+    that is full is only logged: the data is stored, and a request that has done its part goes on.
     """
 
     def pushed() -> None:
