@@ -6,7 +6,7 @@ import pytest
 
 from ardiq.core.job import JobStatus
 from ardiq.store import verbs
-from tests.store.bench import Bench
+from tests.store.bench import Bench, ended, retried, succeeded
 
 W1, W2 = "1" * 32, "2" * 32
 
@@ -70,3 +70,26 @@ def test_trimming_spares_an_id_that_lives_again(bench: Bench) -> None:
     ended = verbs.finished(job, 1, JobStatus.FAILED, 1, 60_000, W1, b"out")
     bench.run(verbs.settle(bench.keys, W1, [ended], listed_ms=0, failed_ms=0, failed_most=1))
     assert bench.redis.get(bench.keys.job("again"))[:1] == b"Q"
+
+
+@pytest.mark.fault("38", "foreign types around a settle")
+@pytest.mark.parametrize("key", ["unique:h", "waiters", "aborts", "ended:succeeded", "ended:failed"])
+def test_a_settle_goes_on_beside_keys_of_a_wrong_type(bench: Bench, key: str) -> None:
+    """R9: whatever somebody has put where a script expects something else, each job of the batch gets its
+    outcome: none is left that nobody holds and that lies nowhere."""
+    bench.register(W1)
+    bench.enqueue("j0", unique="h")
+    bench.enqueue("j1", "j2", "j3", "j4")
+    jobs = bench.take(W1)
+    assert len(jobs) == 5
+    name = bench.keys.prefix + key
+    bench.redis.delete(name)
+    bench.redis.rpush(name, "foreign")
+    verdicts = [succeeded(jobs["j0"], W1), ended(jobs["j1"], W1, JobStatus.FAILED), retried(jobs["j2"]),
+                verbs.given_back(jobs["j3"], 1), succeeded(jobs["j4"], W1)]  # fmt: skip
+    assert bench.settle(W1, *verdicts) == {}
+    assert [bench.record(f"j{n}").status.value for n in range(5)] == [
+        "succeeded", "failed", "scheduled", "queued", "succeeded",
+    ]  # fmt: skip
+    assert bench.redis.zscore(bench.keys.scheduled, "j2") and not bench.redis.exists(bench.keys.held(W1))
+    bench.redis.delete(name)

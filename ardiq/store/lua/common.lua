@@ -28,12 +28,12 @@ local function notify(ids)
   if #ids == 0 or redis.call('EXISTS', waiters) == 0 then
     return
   end
-  local clients = redis.call('HMGET', waiters, unpack(ids))
+  local clients = redis.pcall('HMGET', waiters, unpack(ids))
   for i, names in ipairs(clients) do
     if names then
       redis.call('HDEL', waiters, ids[i])
       for name in string.gmatch(names, '%S+') do
-        redis.call('PUBLISH', prefix .. 'done:' .. name, ids[i])
+        redis.pcall('PUBLISH', prefix .. 'done:' .. name, ids[i])
       end
     end
   end
@@ -51,7 +51,7 @@ local function release(unique, id)
     return
   end
   local key = prefix .. 'unique:' .. unique
-  if redis.call('GET', key) == id then
+  if redis.pcall('GET', key) == id then
     redis.call('DEL', key)
   end
 end

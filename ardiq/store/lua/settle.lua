@@ -43,9 +43,12 @@ local now = clock()
 local stamp = hex(now)
 local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
 local ended, finished, due, again = {}, {}, {}, false
+-- From here on every job of the batch gets its outcome, whatever lies at the keys around it: a key of a wrong
+-- type, or one that the user may not touch, must not end the script between two of them (R9).
+local try = redis.pcall
 local aborts = {}
 if redis.call('EXISTS', prefix .. 'aborts') == 1 then
-  for n, score in ipairs(redis.call('ZMSCORE', prefix .. 'aborts', unpack(leaving))) do
+  for n, score in ipairs(try('ZMSCORE', prefix .. 'aborts', unpack(leaving))) do
     aborts[leaving[n]] = score or nil
   end
 end
@@ -71,7 +74,7 @@ local function finish(i, id, key, verb)
   end
   finished[#finished + 1] = id
   if aborts[id] then
-    redis.call('ZREM', prefix .. 'aborts', id)
+    try('ZREM', prefix .. 'aborts', id)
   end
   if ARGV[i + 6] ~= '' then
     release(ARGV[i + 6], id)
@@ -83,7 +86,7 @@ local function retry(i, id, key)
     -- Marked for abort meanwhile: back to the head of its lane, where the next claim settles it as aborted.
     local record = 'Q' .. string.sub(ARGV[i + 3], 2) .. stamp .. ARGV[i + 5]
     redis.call('SET', key, record)
-    redis.call('LPUSH', prefix .. 'lane:' .. (texts(record)), id)
+    try('LPUSH', prefix .. 'lane:' .. (texts(record)), id)
     again = true
   else
     local at = now + tonumber(ARGV[i + 4])
@@ -98,8 +101,8 @@ for _, i in ipairs(mine) do
   local key = prefix .. 'job:' .. id
   if verb == 'Q' then
     if redis.call('EXISTS', key) == 1 then
-      redis.call('SETRANGE', key, 0, ARGV[i + 3] .. stamp .. '00000000')
-      redis.call('LPUSH', prefix .. 'lane:' .. ARGV[i + 5], id)
+      try('SETRANGE', key, 0, ARGV[i + 3] .. stamp .. '00000000')
+      try('LPUSH', prefix .. 'lane:' .. ARGV[i + 5], id)
       again = true
     end
   elseif verb == 'D' then
@@ -132,14 +135,6 @@ local function trim(status, age, most, records)
   end
 end
 
-for verb, list in pairs(ended) do
-  redis.call('ZADD', prefix .. 'ended:' .. ENDED[verb], unpack(list))
-  if verb == 'F' then
-    trim('failed', tonumber(ARGV[4]), tonumber(ARGV[5]), true)
-  else
-    trim(ENDED[verb], tonumber(ARGV[2]), tonumber(ARGV[3]), false)
-  end
-end
 if #due > 0 then
   redis.call('ZADD', prefix .. 'scheduled', unpack(due))
   local first = redis.call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')
@@ -147,6 +142,15 @@ if #due > 0 then
     if due[n] <= tonumber(first[2]) then
       again = true
     end
+  end
+end
+for verb, list in pairs(ended) do
+  local listed = try('ZADD', prefix .. 'ended:' .. ENDED[verb], unpack(list))
+  -- An error comes as a table. The list is for people; the jobs have ended all the same.
+  if type(listed) ~= 'table' and verb == 'F' then
+    trim('failed', tonumber(ARGV[4]), tonumber(ARGV[5]), true)
+  elseif type(listed) ~= 'table' then
+    trim(ENDED[verb], tonumber(ARGV[2]), tonumber(ARGV[3]), false)
   end
 end
 if again then
