@@ -33,7 +33,7 @@ def admin(url: str, **options: Any) -> Any:
     if address.cluster:
         return Everywhere(address, options)
     if address.service:
-        watchers = Sentinel(address.places, socket_timeout=2, socket_connect_timeout=2)
+        watchers = Watchers(address.places, socket_timeout=2, socket_connect_timeout=2)
         return watchers.master_for(address.service, db=int(urlsplit(plain).path.strip("/") or 0), **options)
     return redis.Redis.from_url(plain, **options)
 
@@ -47,7 +47,7 @@ def direct(url: str, queue: str) -> str:
         with Everywhere(address, {}) as client:
             host, port = client.place("{" + queue + "}")
     elif address.service:
-        host, port = Sentinel(address.places, socket_timeout=2).discover_master(address.service)
+        host, port = Watchers(address.places, socket_timeout=2).discover_master(address.service)
     else:
         return url
     before, _, path = address.url.partition("://")[2].partition("/")
@@ -60,6 +60,17 @@ def other_database(url: str, number: int) -> str:
     if address.cluster:
         return url
     return parts._replace(path=f"/{address.service}/{number}" if address.service else f"/{number}").geturl()
+
+
+class Watchers(Sentinel):
+    """Believes whom the sentinels name, also in the seconds after a failover when they doubt it themselves."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        for watcher in self.sentinels:
+            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                if found := watcher.sentinel_get_master_addr_by_name(service_name):
+                    return found
+        raise redis.ConnectionError(f"no sentinel knows {service_name!r}")
 
 
 class Everywhere(redis.Redis):

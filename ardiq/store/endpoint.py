@@ -25,6 +25,7 @@ from ardiq.core.errors import ArdiqError, BrokerError, OptionError
 from ardiq.core.redact import safe_url
 from ardiq.store.refusals import Patience
 from ardiq.store.sentinels import Sentinels
+from ardiq.store.switches import Cuttable, switches
 
 CONNECT_TIMEOUT = 1.5  # seconds; with one silent retry a caller still hears within 3 s (C13)
 REPLY_TIMEOUT = 5.0  # seconds without a byte while replies are due
@@ -123,7 +124,15 @@ class Endpoint:
         except Exception as error:
             # Code of the project runs in here, such as a credential provider: whatever it raises (R14).
             raise self.unreachable(error) from error
+        if self._sentinels is not None:
+            connection.cuttable = cuttable = Cuttable(connection)  # type: ignore[attr-defined]
+            self.watch(cuttable)
         return connection
+
+    def watch(self, one: Any) -> None:
+        """Have an open connection dropped (``place``, ``drop``) when Sentinel names another primary."""
+        if self._sentinels is not None:
+            switches(self._sentinels).watch(one)
 
     async def async_connection(self) -> redis_async.Connection:
         """A new, unconnected async connection; its timeouts are kept by whoever uses it."""

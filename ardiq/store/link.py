@@ -81,7 +81,13 @@ class Link(asyncio.Protocol):
         self._transport.set_protocol(self)
         self.closed = False
         self._watchdog = self._loop.call_later(self._limit / 8, self._watch)
+        self._endpoint.watch(self)
         return self
+
+    def drop(self) -> None:
+        """Close, from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.close)
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
         """Send one packed command; the future holds its reply, a Refusal for an error reply."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -36,7 +37,7 @@ class Sentinels:
         order.sort(key=lambda place: place != self._best)
         for place in order:
             try:
-                found = self._ask(place)
+                found = self.ask(place)
             except (redis.RedisError, OSError) as error:
                 problems.append(f"{place[0]}:{place[1]}: {error}")
                 continue
@@ -46,15 +47,22 @@ class Sentinels:
             problems.append(f"{place[0]}:{place[1]} knows no primary named {self.service!r}")
         raise redis.ConnectionError(f"no sentinel names a primary ({'; '.join(problems)})")
 
-    def _ask(self, place: Place) -> Place | None:
+    def ask(self, place: Place) -> Place | None:
+        """What one sentinel says: the address of the primary, None when it does not know it."""
+        with self.connected(place) as connection:
+            connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
+            reply: Any = connection.read_response(disable_decoding=True)
+        return (reply[0].decode(), int(reply[1])) if reply else None
+
+    @contextmanager
+    def connected(self, place: Place) -> Iterator[Any]:
+        """A connection to one sentinel."""
         kind = redis.SSLConnection if self._tls else redis.Connection
         connection = kind(
             **self._options, host=place[0], port=place[1], protocol=2, retry=Retry(NoBackoff(), 0)
         )
         try:
             connection.connect()
-            connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
-            reply: Any = connection.read_response(disable_decoding=True)
+            yield connection
         finally:
             connection.disconnect()
-        return (reply[0].decode(), int(reply[1])) if reply else None

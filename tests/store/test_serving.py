@@ -14,7 +14,7 @@ import hiredis
 import pytest
 
 from ardiq import BrokerError
-from ardiq.store import listener, refusals, verbs
+from ardiq.store import listener, refusals, switches, verbs
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
@@ -22,6 +22,7 @@ from ardiq.store.keys import Keys
 from ardiq.store.listener import Listener
 from ardiq.store.refusals import Refused, Unavailable, refused
 from ardiq.store.waiting import AsyncWaiter, Subscription, Waiter
+from tests.workers import until
 
 KEYS = Keys("q")
 LENGTH = verbs.length(KEYS, "default")
@@ -187,6 +188,9 @@ def test_a_cluster_has_more_than_one_door(act: Act, ask: Ask) -> None:
         assert ask(f"redis+cluster://127.0.0.1:1,{door.place},127.0.0.1:2") == 7
 
 
+SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+PONG = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+
 # -- Sentinel -------------------------------------------------------------------------------------
 
 
@@ -205,9 +209,45 @@ def test_sentinel_is_asked_at_every_connect(act: Act, ask: Ask) -> None:
     knows, ignorant = act(names(old), names(new)), act(names(None))
     url = f"redis+sentinel://127.0.0.1:1,{ignorant.place},{knows.place}/main"
     assert ask(url) == 9
-    assert [command[1:] for command in knows.heard] == [[b"GET-MASTER-ADDR-BY-NAME", b"main"]] * 2
+    assert knows.heard.count([b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"main"]) >= 2
     host, _, port = knows.place.partition(":")
     assert ask("redis://", sentinels=[(host, int(port))], service_name="main") == 9
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "missed"])
+def test_a_primary_of_the_past_is_left(act: Act, monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    """Fault 29: an old primary that lives on would acknowledge what nobody else is ever told."""
+    monkeypatch.setattr(switches, "QUIET", 0.1)
+    old, new, watcher = act(b":1\r\n"), act(b":2\r\n"), act(b"")
+    now, subscribed = [old], threading.Event()
+    text = f"main {old.place} {new.place}".replace(":", " ")
+    message = f"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n${len(text)}\r\n{text}\r\n".encode()
+
+    def says(command: list[bytes]) -> bytes | None:
+        if command[0] == b"SUBSCRIBE":
+            subscribed.set()
+            until(lambda: told or now[0] is new)
+            return SUBSCRIBED
+        if command[0] == b"PING":
+            return (message if told and now[0] is new else b"") + PONG
+        return names(now[0])
+
+    watcher.says = says
+    endpoint = Endpoint(f"redis+sentinel://{watcher.place}/main")
+    store, other = Store(endpoint), AsyncStore(endpoint, retry=False)
+
+    async def main() -> None:
+        assert (store.run(LENGTH), await other.run(LENGTH)) == (1, 1)
+        link = await other.open()
+        await asyncio.to_thread(subscribed.wait, 10)
+        now[0] = new
+        async with asyncio.timeout(10):
+            while not link.closed or store.run(LENGTH) != 2:
+                await asyncio.sleep(0.02)
+        assert await other.run(LENGTH) == 2
+
+    asyncio.run(main())
+    store.close()
 
 
 @both
@@ -249,7 +289,6 @@ def test_a_credential_provider_that_raises(act: Act, ask: Ask) -> None:
 # -- listeners ------------------------------------------------------------------------------------
 
 NOPERM = b"-NOPERM this user has no permissions to access one of the channels\r\n"
-SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
 
 
 def test_a_refused_subscription_is_told(act: Act) -> None:
@@ -270,9 +309,8 @@ def test_a_refused_subscription_is_told(act: Act) -> None:
 def test_a_listener_notices_that_nobody_is_there(act: Act, monkeypatch: pytest.MonkeyPatch) -> None:
     """R14: a peer that is gone without a word is found out by a ping, not by TCP after two hours."""
     monkeypatch.setattr(listener, "SILENCE", 0.2)
-    pong = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
     message = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"
-    actor = act(SUBSCRIBED, pong, message + pong, None)
+    actor = act(SUBSCRIBED, PONG, message + PONG, None)
 
     async def main() -> list[str | None]:
         told: list[str | None] = []
