@@ -260,6 +260,7 @@ class Machine(RuleBasedStateMachine):
     settle_2 = settle_3 = settle
     enqueue_2 = enqueue_3 = enqueue
     settle_as_zombie_2 = settle_as_zombie
+    abort_2 = abort_3 = abort
 
     # -- the world --------------------------------------------------------------------------------
 
