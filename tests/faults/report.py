@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,10 +126,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     cells = [_cells(line) for line in _merged(_sorted(ledger))]
     untested = _untested(ledger, config)
     if target:
-        Path(target).write_text(_markdown(cells, untested))
+        Path(target).write_text(_markdown(cells, [_sum(ledger), *untested]))
     if asked and cells:
         terminalreporter.section("faults")
-        for text in _columns([HEADS, *cells]):
+        for text in (*_columns([HEADS, *cells]), "", _sum(ledger)):
             terminalreporter.write_line(text)
     for text in untested:
         terminalreporter.write_line(text)
@@ -190,9 +191,18 @@ def _columns(rows: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _markdown(cells: list[tuple[str, ...]], untested: list[str]) -> str:
+def _sum(ledger: Ledger) -> str:
+    """How many tests ended how, and how many rows of the matrix they were about."""
+    verdicts = Counter(lines[0].verdict.partition(":")[0] for lines in ledger.lines.values())
+    rows = {line.number for lines in ledger.lines.values() for line in lines}
+    return f"{len(rows)} rows, {len(ledger.lines)} tests: " + ", ".join(
+        f"{count} {verdict or 'did not run'}" for verdict, count in verdicts.most_common()
+    )
+
+
+def _markdown(cells: list[tuple[str, ...]], notes: list[str]) -> str:
     def line(row: tuple[str, ...]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
 
     lines = [line(HEADS), line(("---",) * len(HEADS)), *map(line, cells)]
-    return "\n".join([*lines, *(["", *untested] if untested else [])]) + "\n"
+    return "\n".join([*lines, "", *notes]) + "\n"
