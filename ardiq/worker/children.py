@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LINE = "ARDIQ_PARENT_LINE"  # environment variable: the file descriptor of the child's end
 AT_ONCE = 1.0  # seconds that a child gets to answer the third signal before it is killed
 
@@ -23,6 +25,8 @@ class Child:
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         theirs, self._line = os.pipe()
+        # The child inherits this: before it answers signals, none of them kills it. They wait.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             self._process = subprocess.Popen(
                 command, env={**environment, LINE: str(theirs)}, pass_fds=[theirs]
@@ -31,6 +35,7 @@ class Child:
             os.close(self._line)
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(theirs)
         self._told = 0
 
@@ -68,13 +73,15 @@ class Child:
 def listen(hear: Callable[[int | None], None]) -> None:
     """In a child: ``hear`` each signal that the parent passes on, and None when there is no parent any more.
 
-    It is called in a thread, so that it hears while the event loop is blocked. Does nothing elsewhere.
+    It is called in a thread, so that it hears while the event loop is blocked. Call this once the process
+    answers its own signals. Does nothing elsewhere.
     """
     line = int(os.environ.pop(LINE, "-1"))
     # What a process inherits besides may carry the variable without the pipe.
     if line < 0 or not _is_pipe(line):
         return
     os.set_inheritable(line, False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def attend() -> None:
         while numbers := os.read(line, 1):

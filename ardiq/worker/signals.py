@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from ardiq.worker import children
 
-NUMBERS = (signal.SIGTERM, signal.SIGINT)
+NUMBERS = children.SIGNALS
 AT_ONCE = 130  # exit code after the third
 
 _GONE = "The parent process is gone"
@@ -22,9 +22,10 @@ log = logging.getLogger("ardiq.worker")
 
 
 @contextmanager
-def answered(stop: Callable[[bool], None]) -> Iterator[None]:
+def answered(stop: Callable[[bool], None], for_good: bool = False) -> Iterator[None]:
     """Answer SIGTERM and SIGINT on the running loop, this process's own and those that a parent passes on;
-    ``stop(hurry)`` is called for the first two. A signal that comes both ways counts once."""
+    ``stop(hurry)`` is called for the first two. A signal that comes both ways counts once. ``for_good``: the
+    process ends after this, and a signal that comes too late must not look like a death."""
     loop = asyncio.get_running_loop()
     level = own = told = 0
 
@@ -58,7 +59,8 @@ def answered(stop: Callable[[bool], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+            if not for_good:
+                signal.signal(number, handler or signal.SIG_DFL)
 
 
 def collect() -> list[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +104,26 @@ def test_a_signal_that_reaches_everybody_counts_once(
         os.kill(pid, number)
     assert process.ends(30) == 0, process.text
     assert [job.status_sync() for job in jobs] == [JobStatus.SUCCEEDED] * 4, process.text
+
+
+def test_a_signal_that_comes_too_early(workers: Workers) -> None:
+    """H3: children that still read the project stop as soon as they have; nothing looks like a death."""
+    process = workers.spawn("--processes", "2", **OPTIONS)
+    until(lambda: len(children_of(process.popen.pid)) == 2, 30)
+    assert not pids(workers)
+    for pid in (process.popen.pid, *children_of(process.popen.pid)):
+        os.kill(pid, signal.SIGINT)
+    assert process.ends(30) == 0, process.text
+    assert "ended by" not in process.text and "KeyboardInterrupt" not in process.text, process.text
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_the_second_signal(workers: Workers, app: Ardiq) -> None:

@@ -147,7 +147,7 @@ class Command(BaseCommand):
                 worker.stop(hurry)
 
         # Before the greeting: whoever reads it may already ask for a graceful stop.
-        with signals.answered(stop):
+        with signals.answered(stop, for_good=processes.from_command_line(self)):
             self._greet(greeting)
             await running.run(workers)
         code = max(worker.exit_code for worker in workers)
