@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         ids=st.lists(IDS, min_size=1, max_size=3, unique=True), lane=st.sampled_from(LANES), again=AGAIN,
         delay=st.sampled_from([0, 0, 3_000]), replace=st.booleans(),
-        unique=st.sampled_from(["", *SLOTS]), until_start=st.booleans(),
+        unique=st.sampled_from(["", "", "u", "u", "u", "v"]), until_start=st.booleans(),
     )  # fmt: skip
     def enqueue(
         self,
@@ -261,6 +261,7 @@ class Machine(RuleBasedStateMachine):
     enqueue_2 = enqueue_3 = enqueue
     settle_as_zombie_2 = settle_as_zombie
     abort_2 = abort_3 = abort
+    replay_2 = replay
 
     # -- the world --------------------------------------------------------------------------------
 
