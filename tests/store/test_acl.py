@@ -1,0 +1,173 @@
+"""The users of docs/how-to/deploy.md: what each may do, what none may, and passwords that change."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from ardiq import Ardiq, BrokerError
+from ardiq.core.job import JobStatus
+from ardiq.store import inspector, verbs
+from ardiq.store.client import Store
+from ardiq.store.endpoint import Endpoint
+from ardiq.store.keys import Keys
+from ardiq.store.refusals import Refused
+from ardiq.store.scripts import Call
+from tests import topologies
+from tests.admin_client import TESTER, TESTER_PASSWORD, admin
+from tests.workers import Working, until
+
+QUEUE = "acl"
+LANES = ["low", "default", "high"]
+RIGHTS = topologies.acl_lines()["ardiq"].split()[5:]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with all users of the page; the URL is that of the first."""
+    with topologies.single(tmp_path_factory.mktemp("acl"), frozenset({"acl"})) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def empty(url: str) -> None:
+    with admin(url) as client:
+        client.flushall()
+
+
+def of(user: str, password: str, url: str) -> str:
+    return f"redis://{user}:{password}@{url.rpartition('@')[2]}"
+
+
+@pytest.fixture
+def boss(url: str) -> Ardiq:
+    """An app with all rights."""
+    return Ardiq(QUEUE, LANES, of(TESTER, TESTER_PASSWORD, url))
+
+
+def granted(user: str) -> set[str]:
+    return {word[1:] for word in topologies.acl_lines()[user].split() if word.startswith("+")}
+
+
+def used() -> set[str]:
+    """Every command that a script or a client sends."""
+    found = {"select", "eval", "evalsha"}  # the first by redis-py, the others in front of each script
+    for path in (files("ardiq.store") / "lua").iterdir():
+        text = path.read_text("utf-8")
+        found |= {name.lower() for name in re.findall(r"redis\.p?call\('([A-Z]+)'", text)}
+        found |= {name.lower() for name in re.findall(r"'(Z(?:REV)?RANGE)'", text)}
+    for path in Path(str(files("ardiq"))).rglob("*.py"):
+        calls = re.findall(r"""(?:Call\(\(|pack\(|send_command\()"([A-Z]+)""", path.read_text("utf-8"))
+        calls += re.findall(r'"([ZHS]SCAN)"', path.read_text("utf-8"))
+        found |= {name.lower() for name in calls}
+    return found - {"sentinel", "config", "acl"}  # for sentinels; asked by ardiq_check, which may be refused
+
+
+def test_what_is_granted_is_what_is_used() -> None:
+    """S5: no command too many in the line of the page, and none too few."""
+    assert granted("ardiq") == used()
+
+
+def test_the_lesser_users_are_lesser() -> None:
+    """S5: nobody but the first may claim, settle or subscribe."""
+    for user in ("ardiq-producer", "ardiq-viewer"):
+        assert granted(user) < granted("ardiq")
+        assert not granted(user) & {"blpop", "subscribe", "hset", "hdel", "lpop", "scan", "info"}
+
+
+def test_nobody_reaches_beyond_the_queues(url: str) -> None:
+    """S5: neither by a command nor by a script, nor with what administrators do."""
+    with admin(url) as client:
+        client.execute_command("ACL", "SETUSER", "twin", "on", ">same", *RIGHTS)
+    store = Store(Endpoint(of("twin", "same", url)))
+    for command in (
+        ("GET", "somebody-elses-key"),
+        ("EVAL", "return redis.call('GET', 'somebody-elses-key')", 0),
+        ("FLUSHALL",), ("CONFIG", "GET", "*"), ("KEYS", "*"), ("ACL", "WHOAMI"), ("MONITOR",),
+        ("PUBLISH", "somebody-elses-channel", "x"), ("SUBSCRIBE", "somebody-elses-channel"),
+    ):  # fmt: skip
+        with pytest.raises(BrokerError, match=r"(?i)perm|acl"):
+            store.run(Call(command, str))
+    store.close()
+
+
+def test_the_producer(url: str, boss: Ardiq) -> None:
+    """It enqueues, in every way, and looks; it can take nobody's work and pretend nothing."""
+    app = Ardiq(QUEUE, LANES, of("ardiq-producer", "another-long-password", url))
+    ref = app.ref("t")
+    jobs = [
+        app.send_sync("t", 1),
+        ref.options(delay_ms=60_000).enqueue_sync(2),
+        ref.options(unique=True).enqueue_sync(3),
+        ref.options(task_id="mine", replace=True).enqueue_sync(4),
+        *app.enqueue_many_sync([ref.prepare(n) for n in range(20)]),
+    ]
+    assert [job.status_sync() for job in jobs].count(JobStatus.QUEUED) == len(jobs) - 1
+    assert app.queue_size_sync() == boss.queue_size_sync() == len(jobs) - 1
+    keys = Keys(QUEUE)
+    store = Store(Endpoint(of("ardiq-producer", "another-long-password", url)))
+    for call in (
+        verbs.register(keys, "0" * 32, 60_000, {"name": "thief"}),
+        verbs.claim(keys, "0" * 32, 1, 60_000, 5, [("default", 5)]),
+        verbs.listen(keys, 0.1),
+    ):
+        with pytest.raises(Refused):
+            store.run(call)
+    store.close()
+    with pytest.raises(Refused):
+        jobs[0].result_sync(timeout=1)
+    assert boss.queue_size_sync() == len(jobs) - 1, "what was refused has changed nothing"
+
+
+def test_the_viewer(url: str, boss: Ardiq) -> None:
+    """It sees what the admin shows, and changes nothing."""
+    job = boss.send_sync("t", 1)
+    app = Ardiq(QUEUE, LANES, of("ardiq-viewer", "yet-another-password", url))
+    keys, store = Keys(QUEUE), Store(Endpoint(of("ardiq-viewer", "yet-another-password", url)))
+    tidied, counts = store.run_many((inspector.tidy(keys), inspector.counts(keys, LANES)))
+    assert tidied == 0 and counts.statuses[JobStatus.QUEUED] == 1
+    info = app.info_sync(job.id)
+    assert info is not None and info.status is JobStatus.QUEUED
+    for change in (lambda: app.send_sync("t", 2), lambda: app.abort_sync(job.id)):
+        with pytest.raises(Refused):
+            change()
+    store.close()
+    assert boss.queue_size_sync() == 1
+
+
+def test_a_password_that_changes_heals(url: str) -> None:
+    """R14: while the password is wrong a caller hears so, and a worker waits; right again, both go on."""
+    app = Ardiq("rotating", LANES, of("rotating", "first", url))
+    double = app.task(name="double")(lambda n: 2 * n)
+
+    with admin(url) as client:
+
+        def rotate(password: str) -> None:
+            client.execute_command("ACL", "SETUSER", "rotating", "on", "resetpass", f">{password}", *RIGHTS)
+            client.execute_command("CLIENT", "KILL", "USER", "rotating")
+
+        def letter(id: str) -> bytes:
+            found: bytes = client.getrange(Keys("rotating").job(id), 0, 0)
+            return found
+
+        rotate("first")
+        with Working(app):
+            assert double.enqueue_sync(1).result_sync(timeout=10).value == 2  # type: ignore[union-attr]
+            waiting = double.options(delay_ms=500).enqueue_sync(3)
+            rotate("second")
+            begin = time.monotonic()
+            with pytest.raises(BrokerError, match=r"(?i)password|auth") as caught:
+                double.enqueue_sync(2)
+            assert time.monotonic() - begin < 3.5 and "first" not in str(caught.value)
+            time.sleep(1)
+            assert letter(waiting.id) == b"D", "nobody could claim it"
+            rotate("first")
+            begin = time.monotonic()
+            until(lambda: letter(waiting.id) == b"S", 10)
+            assert time.monotonic() - begin < 5.5
+            assert double.enqueue_sync(4).result_sync(timeout=10).value == 8  # type: ignore[union-attr]
