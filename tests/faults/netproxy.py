@@ -49,10 +49,11 @@ class Network:
         """Nothing arrives any more, in neither direction, and nobody is told: no reset, no refusal."""
         self._do(self._darken())
 
-    def heal(self, forget: bool = False) -> None:
-        """Bytes arrive again. Those of the dark time arrive late; with ``forget`` the connections of that
-        time stay silent for ever, as behind a firewall that has lost its state."""
-        self._do(self._lighten(forget))
+    def heal(self, late: float = 0.0, forget: bool = False) -> None:
+        """Bytes arrive again. Those of the dark time arrive up to ``late`` seconds after it, each connection
+        at its own moment; with ``forget`` connections of that time stay silent for ever, as behind a
+        firewall that has lost its state."""
+        self._do(self._lighten(late, forget))
 
     def refuse(self) -> None:
         """Break all connections, and refuse new ones until ``accept``."""
@@ -120,10 +121,10 @@ class Network:
         self._dark = True
         self._light.clear()
 
-    async def _lighten(self, forget: bool) -> None:
-        if forget:
-            for line in self._lines:
-                line.forgotten = True
+    async def _lighten(self, late: float, forget: bool) -> None:
+        for line in self._lines:
+            line.forgotten = forget
+            line.opens = self._loop.time() + self._chance.uniform(0, late)
         self._dark = False
         self._light.set()
 
@@ -148,6 +149,8 @@ class Network:
             await asyncio.sleep(self.delay)
         while self._dark and not line.forgotten:
             await self._light.wait()
+        if (closed := line.opens - self._loop.time()) > 0:
+            await asyncio.sleep(closed)
         if line.forgotten:
             await asyncio.Event().wait()
         if self.cut and self._chance.random() < self.cut:
@@ -167,6 +170,7 @@ class _Line:
         self._network, self._client, self._server = network, client, server
         self._request = b""
         self.forgotten = False
+        self.opens = 0.0  # by the clock of the loop
 
     async def run(self) -> None:
         ways = [asyncio.ensure_future(self._ask()), asyncio.ensure_future(self._answer())]

@@ -41,12 +41,12 @@ def test_silent_for_three_leases(trial: MakeTrial, heals: str) -> None:
 def test_silent_for_less_than_a_lease(trial: MakeTrial) -> None:
     """What arrives late must do no harm: a claim, a settle, a beat and a reconcile of a while ago."""
     here = trial(network=True)
-    here.begin(160, LEASE_MS=20_000)
-    for _ in range(2):
+    here.begin(160, LEASE_MS=9_000)
+    for seconds in (1, 3, 4):
         with here.away():
             here.network.go_dark()
-            time.sleep(6)
-            here.network.heal()
+            time.sleep(seconds)
+            here.network.heal(late=4)
         here.works_again(time.monotonic())
     here.end(twice=0)
 
