@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ardiq.core import errors
     from ardiq.core.context import JobContext, current_job
     from ardiq.core.errors import ArdiqError, BrokerError, Retry, TaskError
-    from ardiq.core.job import JobStatus
+    from ardiq.core.job import JobStatus, id_for
     from ardiq.core.outcome import TaskResult
     from ardiq.results import Job, JobInfo
     from ardiq.shortcuts import cron as cron  # kept for the release that brings it, so not in __all__
@@ -26,7 +26,7 @@ _HOMES = {
     "ardiq.api": ("Ardiq",),
     "ardiq.core.context": ("JobContext", "current_job"),
     "ardiq.core.errors": ("ArdiqError", "BrokerError", "Retry", "TaskError"),
-    "ardiq.core.job": ("JobStatus",),
+    "ardiq.core.job": ("JobStatus", "id_for"),
     "ardiq.core.outcome": ("TaskResult",),
     "ardiq.results": ("Job", "JobInfo"),
     "ardiq.shortcuts": (
@@ -51,6 +51,7 @@ __all__ = [
     "enqueue_many",
     "enqueue_many_sync",
     "errors",
+    "id_for",
     "queue",
     "ref",
     "send",

@@ -21,6 +21,10 @@ in redis-cli, and it needs no library inside Lua.
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import blake2b
+
+from ardiq.core.extensions import pack
+from ardiq.core.paths import explain
 
 HEAD = 37
 ID_MOST = 200
@@ -81,9 +85,22 @@ def check_id(id: object) -> str:
     if not 1 <= size <= ID_MOST or not id.isprintable() or "{" in id or "}" in id or "\n" in id:
         raise ValueError(
             f"task_id={id[:80]!r}: give 1 to {ID_MOST} bytes of printable text without braces; "
-            "hash longer keys, for example with hashlib."
+            "hash longer keys, for example with ardiq.id_for(...)."
         )
     return id
+
+
+def id_for(*parts: object) -> str:
+    """A job id made of any plain data, of which nothing can be read from it: the same parts, the same id.
+
+    For what ``check_id`` refuses, and for what should not lie in Redis in plain text (an address of mail).
+    Raises EncodeError for what cannot be encoded.
+    """
+    try:
+        packed = pack(list(parts))
+    except Exception as problem:
+        raise explain(list(parts), "id_for()", problem) from problem
+    return blake2b(packed, digest_size=16).hexdigest()
 
 
 def tail_start(lane: str, name: str, unique: str = "") -> bytes:

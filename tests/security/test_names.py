@@ -9,7 +9,7 @@ import pytest
 
 from ardiq import Ardiq, JobStatus
 from ardiq.connection import new_id
-from ardiq.core.job import check_id
+from ardiq.core.job import check_id, id_for
 from ardiq.core.names import check_name
 from tests.security.conftest import Intruder
 
@@ -57,6 +57,15 @@ def test_what_is_no_name(kind: str, name: str) -> None:
     """S4: no colon, brace, glob, space or control character."""
     with pytest.raises(ValueError, match=f"no valid {kind} name"):
         check_name(kind, name)
+
+
+def test_ids_of_anything() -> None:
+    """S4: what is no id, or nobody's business, is hashed; parts cannot run into one another."""
+    made = [id_for("a{b"), id_for("a", "{b"), id_for("a{", "b"), id_for(["a{b"]), id_for(1), id_for("1")]
+    assert len(set(made)) == len(made) and all(check_id(id) and len(id) == 32 for id in made)
+    assert id_for("x", {1, 2, 3}) == id_for("x", {3, 2, 1})
+    with pytest.raises(TypeError, match=r"id_for\(\)\[1\]"):
+        id_for("x", object())
 
 
 def test_ids_cannot_be_guessed() -> None:
