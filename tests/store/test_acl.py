@@ -171,3 +171,35 @@ def test_a_password_that_changes_heals(url: str) -> None:
             until(lambda: letter(waiting.id) == b"S", 10)
             assert time.monotonic() - begin < 5.5
             assert double.enqueue_sync(4).result_sync(timeout=10).value == 8  # type: ignore[union-attr]
+
+
+class Vault:
+    """A credential provider of the project. It raises as long as it is sealed."""
+
+    sealed = False
+
+    def get_credentials(self) -> tuple[str, str]:
+        if self.sealed:
+            raise LookupError("the vault is sealed")
+        return "ardiq", "a-long-password"
+
+    async def get_credentials_async(self) -> tuple[str, str]:
+        return self.get_credentials()
+
+
+def test_a_credential_provider_that_fails_heals(url: str) -> None:
+    """R14: no loop of a worker ends with what code of the project raises inside a connect."""
+    vault = Vault()
+    options = {"credential_provider": vault}
+    app = Ardiq("vault", LANES, f"redis://{url.rpartition('@')[2]}", redis_options=options, lease_ms=1_500)
+    double = app.task(name="double")(lambda n: 2 * n)
+    with admin(url) as client, Working(app) as here:
+        assert double.enqueue_sync(1).result_sync(timeout=10).value == 2  # type: ignore[union-attr]
+        vault.sealed = True
+        client.execute_command("CLIENT", "KILL", "USER", "ardiq")
+        with pytest.raises(BrokerError, match="the vault is sealed"):
+            double.enqueue_sync(2)
+        time.sleep(2)
+        assert here._thread.is_alive(), "the worker has ended"
+        vault.sealed = False
+        assert double.enqueue_sync(3).result_sync(timeout=10).value == 6  # type: ignore[union-attr]

@@ -226,6 +226,7 @@ def test_coroutines_share_a_connection(redis_url: str) -> None:
     assert asyncio.run(main()) == []
 
 
+@pytest.mark.fault("61", "fork after connect: one child")
 def test_a_child_does_not_use_the_connection_of_its_parent(bench: Bench, redis_url: str) -> None:
     """C13: both go on after a fork, on sockets of their own, and read their own replies."""
     store = Store(Endpoint(redis_url))

@@ -80,6 +80,7 @@ def until_enqueued(task: Any) -> Any:
             time.sleep(0.05)
 
 
+@pytest.mark.fault("17", "every connection is cut, again and again")
 def test_every_connection_is_cut(app: Ardiq, working: Make, redis_url: str) -> None:
     """H5: again and again, in the middle of work: each job runs once and ends."""
     starts: list[int] = []
@@ -122,6 +123,7 @@ def test_replies_that_get_lost(app: Ardiq, working: Make, proxy: Proxy, verb: st
     }
 
 
+@pytest.mark.fault("16", "SCRIPT FLUSH, ten times")
 def test_scripts_are_flushed(app: Ardiq, working: Make, redis_url: str) -> None:
     """R13: a failover or an administrator: nobody notices."""
     task = app.task(name="t")(lambda n: n)
