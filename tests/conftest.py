@@ -1,5 +1,7 @@
 """What every test may ask for. The server and the queue of a test are made in ``tests/server.py``."""
 
+from hypothesis import settings
+
 from tests.faults.report import (
     pytest_collection_modifyitems,
     pytest_configure,
@@ -19,3 +21,6 @@ __all__ = [
     "redis_url",
     "report",
 ]
+
+# pytest --hypothesis-profile=nightly: another draw each time, and far more of it where a test looks for it.
+settings.register_profile("nightly", print_blob=True)

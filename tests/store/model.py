@@ -8,6 +8,8 @@ from ardiq.core.job import JobRecord
 from ardiq.store.verbs import HOUSEKEEPING
 
 FINISHED = ("succeeded", "failed", "aborted", "expired")
+LANES = ("high", "default")
+SLOTS = ("u", "v")
 Scores = dict[str, float]
 
 
