@@ -115,4 +115,5 @@ def measure(
 
 
 def versions(peer: Peer) -> str:
-    return ", ".join(f"{name} {version}" for name, version in peer.environment.versions().items())
+    known = peer.environment.versions()
+    return ", ".join([known.pop("python"), *(f"{name} {version}" for name, version in known.items())])

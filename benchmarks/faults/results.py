@@ -66,6 +66,8 @@ def _shown(cell: dict[str, Any]) -> list[str]:
 
 def _note(cell: dict[str, Any]) -> str:
     parts = [f"{count} {state}" for state, count in cell["states"].items()]
+    if done := cell["lost_or_stuck"] - cell["never_ended"]:
+        parts.append(f"the bodies of {done} had run to the end")
     if "accepted" in cell:
         jobs = cell["jobs"]
         parts.append(
@@ -86,6 +88,6 @@ def document(results: Results) -> str:
     """What stands in results.md: the machine, the versions, the method, the table."""
     lines = ["# The same faults, five systems", ""]
     lines += [f"* {name}: {text}" for name, text in results["facts"].items()]
-    lines += [f"* {name}: {text}" for name, text in results["versions"].items()]
+    lines += [f"* {name}: {results['versions'][name]}" for name in PEERS if name in results["versions"]]
     lines += [f"* {name}: {text}" for name, text in results["method"].items()]
     return "\n".join([*lines, "", table(results, list(PEERS), list(SCENARIOS)), ""])

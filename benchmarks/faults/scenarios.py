@@ -114,6 +114,7 @@ def _account(field: Field, outcomes: list[tuple[str, Any]]) -> Found:
         "jobs": len(outcomes),
         "lost_or_stuck": len(outcomes) - states["succeeded"],
         "states": {state: count for state, count in states.items() if state != "succeeded"},
+        "never_ended": len(outcomes) - len(ends),
         "ended_again": ends.total() - len(ends),
         "started_again": starts.total() - len(starts),
         "exits": field.fleet.exits,
