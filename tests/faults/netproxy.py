@@ -30,6 +30,8 @@ class Network:
         self.lost = 0
         self._lose = 0
         self._cut_after: int | None = None
+        self._hold = 0.0
+        self.held = 0
         self._chosen: Callable[[bytes], bool] = lambda request: True
         self._dark = False
         self._chance = random.Random(seed)
@@ -77,6 +79,11 @@ class Network:
         """Let only ``after`` bytes of the next call of this script through, then break its connection."""
         self._choose(verb)
         self._cut_after = after
+
+    def hold_request(self, verb: str, seconds: float) -> None:
+        """Deliver the next call of this script so much later, whoever may have given up on it by then."""
+        self._choose(verb)
+        self._hold = seconds
 
     def close(self) -> None:
         self._do(self._close())
@@ -191,6 +198,10 @@ class _Line:
             while data := await self._client[0].read(PIECE):
                 await network._passage(self)
                 self._request = data
+                if network._hold and network._chosen(data):
+                    seconds, network._hold = network._hold, 0.0
+                    await asyncio.sleep(seconds)
+                    network.held += 1
                 after = network._cut_after
                 if after is not None and network._chosen(data):
                     network._cut_after = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -27,7 +26,7 @@ SOAK = pytest.mark.soak
 def test_silent_for_three_leases(trial: MakeTrial, heals: str) -> None:
     """Nobody is told. Each side gives up by itself; what was sent meanwhile arrives late, or never."""
     here = trial(network=True)
-    here.begin(120, LEASE_MS=2_000, seconds=0.3)
+    here.begin(80, LEASE_MS=2_000, seconds=0.3)
     with here.away():
         here.network.go_dark()
         time.sleep(6)
@@ -102,6 +101,34 @@ def test_reply_lost(trial: MakeTrial, verb: str) -> None:
     assert here.field.crashes() == 0
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "verb",
+    [
+        pytest.param("claim", marks=pytest.mark.fault("22", "arrives late: claim")),
+        pytest.param(
+            "reconcile", marks=pytest.mark.fault("22", "reply lost: claim; arrives late: reconcile")
+        ),
+        pytest.param("settle", marks=pytest.mark.fault("24", "arrives late: settle")),
+    ],
+)
+def test_arrives_late(trial: MakeTrial, verb: str) -> None:
+    """It was given up and sent again, and the other one was answered; by now the world is another one: what a
+    late reconcile does not know of runs, and what a late claim takes goes back with the second beat."""
+    here = trial(network=True)
+    here.begin(4, workers=1, LEASE_MS=6_000, PREFETCH=0)
+    if verb == "reconcile":
+        here.network.lose_replies("claim", 1)
+    here.load(30, 0.5)
+    if verb == "reconcile":
+        until(lambda: here.network.lost == 1, what="a lost claim")
+    here.network.hold_request(verb, 5)
+    until(lambda: here.network.held == 1, what="a late call")
+    here.works_again(time.monotonic())
+    here.end(twice=0, seconds=20)
+    assert here.field.crashes() == 0
+
+
 @pytest.mark.fault("4", "connection breaks in the middle of a settle")
 @pytest.mark.parametrize("after", [pytest.param(1, marks=SOAK), 150, pytest.param(400, marks=SOAK)])
 def test_settle_is_cut(trial: MakeTrial, after: int) -> None:
@@ -154,26 +181,31 @@ def test_enqueue_reply_lost(
 
 @pytest.mark.soak
 @pytest.mark.fault("23", "replies lost: enqueue, again and again, beside working workers")
-def test_enqueue_replies_lost_under_load(trial: MakeTrial) -> None:
-    """A job may have run and ended before its caller sends it again."""
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param(True, id="kept"),
+        pytest.param(
+            False,
+            id="RESULT_TTL 0",
+            marks=pytest.mark.xfail(
+                reason="a job that ends without a trace leaves nothing by which its enqueue, sent once more, "
+                "is known"
+            ),
+        ),
+    ],
+)
+def test_enqueue_replies_lost_under_load(trial: MakeTrial, kept: bool) -> None:
+    """A job may have run and ended before its caller sends it again; its result may be kept, or not."""
     here = trial(network=True)
-    here.begin(8)
-    app = Ardiq(here.field.queue, LANES, here.network.url)
-    nap = app.ref("nap")
-    done = threading.Event()
-
-    def lose() -> None:
-        while not done.is_set():
-            here.network.lose_replies("enqueue", 1)
-            time.sleep(0.02)
-
-    losing = threading.Thread(target=lose)
-    losing.start()
-    try:
-        here.field.ids += [nap.enqueue_sync(0).id for _ in range(200)]
-    finally:
-        done.set()
-        losing.join()
-    here.end(twice=0)
-    assert len(here.field.starts()) == len(here.field.ids), "one job for each call, and no other"
-    here.report.note = f"{here.network.lost} replies lost"
+    here.begin(8, **({} if kept else {"RESULT_TTL_MS": 0}))
+    app, lane = Ardiq(here.field.queue, LANES, here.network.url), here.field.keys.lane("default")
+    for _ in range(100):
+        here.network.lose_replies("enqueue", 1)
+        here.field.ids.append(app.ref("nap").enqueue_sync(0).id)
+    assert here.network.lost == 100
+    until(lambda: here.field.ended().total() >= len(here.field.ids) and not here.field.client.llen(lane))
+    here.report.twice = here.field.starts().total() - len(here.field.ids)
+    assert here.report.twice == 0, "one start for each call, and no other"
+    if kept:
+        here.end(twice=0)

@@ -69,7 +69,7 @@ def busy(here: Trial) -> Iterator[None]:
 def test_refuses(trial: MakeTrial, refusing: Callable[[Trial], Iterator[None]]) -> None:
     """NOREPLICAS, MISCONF and BUSY instead of READONLY: what was done is kept and committed later."""
     here = trial()
-    here.begin(120)
+    here.begin(80)
     with here.away(), refusing(here):  # type: ignore[attr-defined]
         time.sleep(3)
     here.works_again(time.monotonic())
