@@ -1,0 +1,72 @@
+"""What nobody is shown: secrets by their names, by the project's filter, and by what the task says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.views.debug import SafeExceptionReporterFilter
+
+from ardiq import Ardiq
+from ardiq.adminui import reading
+from ardiq.core.redact import PRIVATE
+from tests.admin.conftest import LIST, Work, page
+
+
+class Careful(SafeExceptionReporterFilter):
+    """The filter of a project."""
+
+    hidden_settings = re.compile("SHOE|PASS", re.IGNORECASE)
+
+    def cleanse_setting(self, key: Any, value: Any) -> Any:
+        return "masked by us" if value == "by value" else super().cleanse_setting(key, value)
+
+
+def test_sensitive_arguments(boss: Client, app: Ardiq, work: Work) -> None:
+    """S8: masked in arguments, however they are given, in results, messages and tracebacks."""
+
+    @app.task(name="visit", max_retries=0, sensitive=("diagnosis", "notes"))
+    def visit(patient: int, diagnosis: str, *notes: str) -> dict[str, str]:
+        if patient == 2:
+            raise ValueError(f"{diagnosis} and {notes}") from KeyError(diagnosis)
+        return {"diagnosis": diagnosis, "ward": "seven", "said": f"it is {diagnosis}"}
+
+    jobs = [
+        visit.enqueue_sync(1, "gout-attack", "first-note"),
+        visit.enqueue_sync(patient=1, diagnosis="gout-attack"),
+        visit.enqueue_sync(2, "gout-attack", "first-note", "second-note"),
+    ]
+    work()
+    for job in jobs:
+        text = page(boss, job.id)
+        assert "gout-attack" not in text and "-note" not in text and "***" in text
+    assert "seven" in page(boss, jobs[0].id)
+    assert "gout-attack" not in boss.get(LIST).content.decode()
+
+
+@pytest.fixture
+def careful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django finds the filter of the settings once in a process."""
+    monkeypatch.setattr(reading, "get_default_exception_reporter_filter", Careful)
+
+
+def test_the_filter_of_the_project(boss: Client, app: Ardiq, work: Work, careful: None) -> None:
+    """S8: ``cleanse_setting`` has the last word, in arguments and results."""
+
+    @app.task(name="give")
+    def give(shoe_size: str, other: Any) -> Any:
+        return other
+
+    job = give.enqueue_sync("forty-two", {"shoes": "brown-ones", "hat": "by value"})
+    work()
+    text = page(boss, job.id)
+    assert "forty-two" not in text and "brown-ones" not in text and "by value" not in text
+    assert "hat" in text
+
+
+@pytest.mark.parametrize("name", SafeExceptionReporterFilter.hidden_settings.pattern.split("|"))
+def test_what_django_hides_is_hidden(name: str) -> None:
+    """S8: its own filter adds nothing to the names that sound like secrets, so that authors have names."""
+    assert PRIVATE.search(f"my_{name.lower()}_x") and not PRIVATE.search("author")
