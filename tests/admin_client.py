@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import redis
@@ -33,9 +33,19 @@ def admin(url: str, **options: Any) -> Any:
     if address.cluster:
         return Everywhere(address, options)
     if address.service:
-        watchers = Watchers(address.places, socket_timeout=2, socket_connect_timeout=2)
-        return watchers.master_for(address.service, db=int(urlsplit(plain).path.strip("/") or 0), **options)
+        db = int(urlsplit(plain).path.strip("/") or 0)
+        return _watchers(address).master_for(address.service, db=db, **_tls(address), **options)
     return redis.Redis.from_url(plain, **options)
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    authority = dict(parse_qsl(urlsplit(address.url).query)).get("ssl_ca_certs")
+    return {"ssl": True, "ssl_ca_certs": authority} if address.tls else {}
+
+
+def _watchers(address: Address) -> Watchers:
+    patience = {"socket_timeout": 2, "socket_connect_timeout": 2}
+    return Watchers(address.places, sentinel_kwargs=patience | _tls(address))
 
 
 def direct(url: str, queue: str) -> str:
@@ -47,7 +57,7 @@ def direct(url: str, queue: str) -> str:
         with Everywhere(address, {}) as client:
             host, port = client.place("{" + queue + "}")
     elif address.service:
-        host, port = Watchers(address.places, socket_timeout=2).discover_master(address.service)
+        host, port = _watchers(address).discover_master(address.service)
     else:
         return url
     before, _, path = address.url.partition("://")[2].partition("/")
@@ -63,7 +73,7 @@ def other_database(url: str, number: int) -> str:
 
 
 class Watchers(Sentinel):
-    """Believes whom the sentinels name, also in the seconds after a failover when they doubt it themselves."""
+    """Believes whom the sentinels name, also just after a failover, when they doubt it themselves."""
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
         for watcher in self.sentinels:
@@ -78,7 +88,7 @@ class Everywhere(redis.Redis):
 
     def __init__(self, address: Address, options: dict[str, Any]) -> None:
         super().__init__()
-        self._options = options
+        self._options = _tls(address) | options
         self._nodes: dict[tuple[str, int], redis.Redis] = {}
         self._places = list(address.places)
         self._first = self._places[0]

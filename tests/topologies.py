@@ -1,4 +1,4 @@
-"""Servers for the whole suite, by ARDIQ_TEST_SERVER: plain, acl, tls, tls+acl, sentinel or cluster.
+"""Servers for the whole suite, by ARDIQ_TEST_SERVER: plain, acl, sentinel, cluster, each also with tls.
 
 Whatever it is, the URL holds all that the code under test needs to connect. With ``acl`` that code is the
 user that docs/how-to/deploy.md tells operators to make, with the very line of that page, and nothing more.
@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
-from tests import server
+from tests import certificates, server
 from tests.admin_client import TESTER, TESTER_PASSWORD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,10 @@ def mode() -> frozenset[str]:
     """The words of ARDIQ_TEST_SERVER."""
     words = frozenset(os.environ.get("ARDIQ_TEST_SERVER", "plain").split("+"))
     if words - WORDS or len(words & {"plain", "sentinel", "cluster"}) > 1:
-        pytest.fail(f"ARDIQ_TEST_SERVER must be one of {', '.join(sorted(WORDS))}, or tls+acl", pytrace=False)
+        pytest.fail(
+            f"ARDIQ_TEST_SERVER must be one of {', '.join(sorted(WORDS))}, perhaps with tls, as in tls+acl",
+            pytrace=False,
+        )
     return words
 
 
@@ -45,16 +49,19 @@ def acl_lines() -> dict[str, str]:
 class Node:
     """One server. ``options`` are lines of its configuration."""
 
-    def __init__(self, directory: Path, *options: str, sentinel: bool = False, binary: str = "") -> None:
+    def __init__(
+        self, directory: Path, *options: str, sentinel: bool = False, tls: certificates.Tls | None = None
+    ) -> None:
         self.port = server.free_port()
         directory.mkdir(parents=True, exist_ok=True)
-        self.directory, self._binary = directory, binary or server.need_binary()
-        tls = any(line.startswith("tls-port") for line in options)
-        lines = ["port 0" if tls else f"port {self.port}", f"bind {HOST}", f'dir "{directory}"', *options]
+        self.directory, self.tls = directory, tls
+        self._binary = tls.binary if tls else server.need_binary()
+        lines = [*(tls.options(self.port) if tls else [f"port {self.port}"]), f"bind {HOST}"]
+        lines += [f'dir "{directory}"', *options]
         if not sentinel:
             lines += ['save ""'] + ([] if any("appendonly" in one for one in options) else ["appendonly no"])
         self.config = directory / f"node-{self.port}.conf"
-        self.config.write_text("".join(f"{line}\n".replace("{port}", str(self.port)) for line in lines))
+        self.config.write_text("".join(f"{line}\n" for line in lines))
         self._more = ["--sentinel"] if sentinel else []
         self.bus = 0  # the port that nodes of a Cluster talk to each other on
         self.process: subprocess.Popen[bytes] | None = None
@@ -64,13 +71,22 @@ class Node:
         return f"{HOST}:{self.port}"
 
     def client(self) -> redis.Redis:
-        return redis.Redis(host=HOST, port=self.port, socket_timeout=5)
+        more: Any = self.tls.client if self.tls else {}
+        return redis.Redis(host=HOST, port=self.port, socket_timeout=5, **more)
 
     def start(self) -> Node:
         self.process = server.start_process(
             [self._binary, str(self.config), *self._more], self.directory, self.port
         )
         return self
+
+    def answers(self, userinfo: str = "") -> str:
+        """Its URL, once it answers."""
+        scheme, query = ("rediss", self.tls.query) if self.tls else ("redis", "")
+        url = f"{scheme}://{userinfo}{self.place}/0{query}"
+        if not server.answers(url, 10):
+            pytest.fail(f"the server does not start; its log is in {self.directory}", pytrace=False)
+        return url
 
     def stop(self) -> None:
         if self.process is not None:
@@ -82,39 +98,31 @@ class Node:
 def running(directory: Path) -> Iterator[str]:
     """Url of a server, or a group of servers, as ARDIQ_TEST_SERVER asks for."""
     words = mode()
+    tls = certificates.make(directory) if "tls" in words else None
     with ExitStack() as stack:
         if "cluster" in words:
-            yield cluster_url(stack.enter_context(cluster(directory)))
+            yield cluster_url(stack.enter_context(cluster(directory, tls=tls)))
         elif "sentinel" in words:
-            _, watchers = stack.enter_context(sentinel(directory, sentinels=1))
+            _, watchers = stack.enter_context(sentinel(directory, sentinels=1, tls=tls))
             yield sentinel_url(watchers)
         else:
-            yield stack.enter_context(single(directory, words))
+            yield stack.enter_context(single(directory, tls, "acl" in words))
 
 
 @contextmanager
-def single(directory: Path, words: frozenset[str]) -> Iterator[str]:
+def single(directory: Path, tls: certificates.Tls | None = None, acl: bool = False) -> Iterator[str]:
     """One server, behind TLS or with users, or both."""
-    options, query = list[str](), ""
-    scheme, binary = "redis", ""
-    if "tls" in words:
-        certify(directory)
-        scheme, binary = "rediss", tls_binary(directory)
-        query = f"?ssl_ca_certs={directory / 'ca.crt'}"
-        options += tls_options(directory)
-    if "acl" in words:
+    options = list[str]()
+    if acl:
         options += [f"user {TESTER} on >{TESTER_PASSWORD} ~* &* +@all", "user default off"]
         options += [
             line.removeprefix("ACL SETUSER").replace(" ", "user ", 1) for line in acl_lines().values()
         ]
-    node = Node(directory, *options, binary=binary).start()
+    node = Node(directory, *options, tls=tls).start()
     try:
-        userinfo = "ardiq:a-long-password@" if "acl" in words else ""
-        url = f"{scheme}://{userinfo}{node.place}/0{query}"
-        if not server.answers(url, 10):
-            pytest.fail(f"the server does not start; its log is in {directory}", pytrace=False)
+        url = node.answers("ardiq:a-long-password@" if acl else "")
         yield url
-        if "acl" in words:
+        if acl:
             _denied_nothing(url)
     finally:
         node.stop()
@@ -133,60 +141,21 @@ def _denied_nothing(url: str) -> None:
     assert not denied, f"the ACL line of deploy.md lacks {sorted(denied)}"
 
 
-# -- TLS ------------------------------------------------------------------------------------------
-
-
-def tls_binary(directory: Path) -> str:
-    """A server that was built with TLS. Without one the test is skipped on a laptop and fails in CI."""
-    for binary in server.binaries():
-        # One that was not knows the options all the same, says what it lacks, and ends.
-        node = Node(directory, *tls_options(directory), binary=binary).start()
-        try:
-            if server.answers(f"rediss://{node.place}/0?ssl_ca_certs={directory / 'ca.crt'}", 1):
-                return binary
-        finally:
-            node.stop()
-    server.missing("no server that was built with TLS: install redis-server or valkey-server")
-
-
-def certify(directory: Path) -> None:
-    """ca.crt, and server.crt and server.key that it vouches for, in the directory."""
-    name = f"subjectAltName=IP:{HOST},DNS:localhost"
-    for arguments in (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ardiq-tests-ca -keyout ca.key -out ca.crt",
-        "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
-        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile san -out server.crt",
-    ):
-        (directory / "san").write_text(name)
-        try:
-            subprocess.run(
-                ["openssl", *arguments.split()], cwd=directory, check=True, capture_output=True, timeout=60
-            )
-        except FileNotFoundError:
-            server.missing("no openssl command to make certificates with")
-
-
-def tls_options(directory: Path) -> list[str]:
-    return [
-        "tls-port {port}",
-        f"tls-cert-file {directory / 'server.crt'}",
-        f"tls-key-file {directory / 'server.key'}",
-        f"tls-ca-cert-file {directory / 'ca.crt'}",
-        "tls-auth-clients no",
-    ]
-
-
 # -- Sentinel -------------------------------------------------------------------------------------
 
 
 @contextmanager
 def sentinel(
-    directory: Path, *, replicas: int = 1, sentinels: int = 3, down_ms: int = 30_000, appendonly: bool = False
+    directory: Path,
+    *,
+    replicas: int = 1,
+    sentinels: int = 3,
+    down_ms: int = 30_000,
+    tls: certificates.Tls | None = None,
 ) -> Iterator[tuple[list[Node], list[Node]]]:
     """(the primary and its replicas, the sentinels). ``down_ms``: silence after which a primary is down."""
     options = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"]
-    options += ["appendonly yes"] if appendonly else []
-    nodes = [Node(directory / f"node{n}", *options) for n in range(1 + replicas)]
+    nodes = [Node(directory / f"node{n}", *options, tls=tls) for n in range(1 + replicas)]
     primary = nodes[0]
     watchers = [
         Node(
@@ -195,20 +164,19 @@ def sentinel(
             f"sentinel down-after-milliseconds {PRIMARY} {down_ms}",
             f"sentinel failover-timeout {PRIMARY} 6000",
             sentinel=True,
+            tls=tls,
         )
         for n in range(sentinels)
     ]
     try:
         for node in nodes:
-            node.start()
-            assert server.answers(f"redis://{node.place}", 10)
+            node.start().answers()
         for node in nodes[1:]:
             with node.client() as client:
                 client.replicaof(HOST, primary.port)
                 soon(partial(_in_sync, client), "a replica in sync")
         for watcher in watchers:
-            watcher.start()
-            assert server.answers(f"redis://{watcher.place}", 10)
+            watcher.start().answers()
         for watcher in watchers:
             with watcher.client() as client:
                 soon(partial(_sees, client, replicas, sentinels), "sentinels that know each other")
@@ -228,14 +196,16 @@ def _sees(client: redis.Redis, replicas: int, sentinels: int) -> bool:
 
 
 def sentinel_url(watchers: list[Node]) -> str:
-    return f"redis+sentinel://{','.join(watcher.place for watcher in watchers)}/{PRIMARY}/0"
+    return _group("sentinel", watchers, f"/{PRIMARY}/0")
 
 
 # -- Cluster --------------------------------------------------------------------------------------
 
 
 @contextmanager
-def cluster(directory: Path, *, replicas: int = 0, timeout_ms: int = 15_000) -> Iterator[list[Node]]:
+def cluster(
+    directory: Path, *, replicas: int = 0, timeout_ms: int = 15_000, tls: certificates.Tls | None = None
+) -> Iterator[list[Node]]:
     """Three masters, then ``replicas`` of each. ``timeout_ms``: silence after which a node is down."""
     nodes = []
     for n in range(3 * (1 + replicas)):
@@ -244,12 +214,13 @@ def cluster(directory: Path, *, replicas: int = 0, timeout_ms: int = 15_000) -> 
             "cluster-enabled yes", f"cluster-port {bus}", f"cluster-node-timeout {timeout_ms}",
             f"cluster-announce-ip {HOST}", "cluster-replica-validity-factor 0", "repl-diskless-sync-delay 0",
         ]  # fmt: skip
-        nodes.append(Node(directory / f"node{n}", *options))
+        if tls:
+            options.append("tls-cluster yes")
+        nodes.append(Node(directory / f"node{n}", *options, tls=tls))
         nodes[-1].bus = bus
     try:
         for node in nodes:
-            node.start()
-            assert server.answers(f"redis://{node.place}", 10)
+            node.start().answers()
         _join(nodes)
         yield nodes
     finally:
@@ -297,7 +268,13 @@ def _works(client: redis.Redis) -> bool:
 
 
 def cluster_url(nodes: list[Node]) -> str:
-    return f"redis+cluster://{','.join(node.place for node in nodes)}"
+    return _group("cluster", nodes, "")
+
+
+def _group(kind: str, nodes: list[Node], path: str) -> str:
+    tls = nodes[0].tls
+    places = ",".join(node.place for node in nodes)
+    return f"{'rediss' if tls else 'redis'}+{kind}://{places}{path}{tls.query if tls else ''}"
 
 
 def soon(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:

@@ -30,7 +30,7 @@ RIGHTS = topologies.acl_lines()["ardiq"].split()[5:]
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with all users of the page; the URL is that of the first."""
-    with topologies.single(tmp_path_factory.mktemp("acl"), frozenset({"acl"})) as made:
+    with topologies.single(tmp_path_factory.mktemp("acl"), acl=True) as made:
         yield made
 
 

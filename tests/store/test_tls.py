@@ -15,7 +15,7 @@ from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
-from tests import topologies
+from tests import certificates, topologies
 
 LENGTH = verbs.length(Keys("q"), "default")
 
@@ -23,7 +23,8 @@ LENGTH = verbs.length(Keys("q"), "default")
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server behind TLS, whose authority nobody knows unless told."""
-    with topologies.single(tmp_path_factory.mktemp("tls"), frozenset({"tls"})) as made:
+    directory = tmp_path_factory.mktemp("tls")
+    with topologies.single(directory, certificates.make(directory)) as made:
         yield made
 
 
