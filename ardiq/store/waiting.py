@@ -63,7 +63,7 @@ class AsyncWaiter:
         self._client = secrets.token_hex(8)
         self._guard: AsyncIterator[None] | None = None
         self._link: Listener | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._expected: dict[str, set[asyncio.Future[None]]] = {}
 
     async def wait(self, id: str, timeout: float | None) -> bytes | None:
@@ -102,14 +102,22 @@ class AsyncWaiter:
                 del self._expected[id]
 
     async def _listen(self) -> None:
-        async with self._opening:
-            if self._link is not None and self._link.open:
-                return
+        if self._link is not None and self._link.open:
+            return
+        # One try for all who wait: one after the other, the last of them would hear too late (C13).
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        try:
             if self._guard is None:
                 self._guard = self._close_with_loop()
                 await anext(self._guard)
             self._link = Listener(self._endpoint, self._told)
             await self._link.listen(self._keys.done(self._client))
+        finally:
+            self._opening = None
 
     async def _close_with_loop(self) -> AsyncIterator[None]:
         try:

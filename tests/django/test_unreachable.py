@@ -32,6 +32,14 @@ async def gathered(app: Ardiq, times: int) -> list[Job[Any]]:
     return await asyncio.gather(*(app.send("t", n) for n in range(times)))
 
 
+async def all_waiting(app: Ardiq, times: int) -> None:
+    """Raises what the last of them is told."""
+    waits = (app.result(f"x{n}", timeout=30) for n in range(times))
+    for found in await asyncio.gather(*waits, return_exceptions=True):
+        assert isinstance(found, BrokerError)
+    raise found
+
+
 CALLS: dict[str, Call] = {
     "enqueue": lambda app: asyncio.run(app.send("t", 1)),
     "enqueue at once": lambda app: asyncio.run(gathered(app, 20)),
@@ -43,6 +51,7 @@ CALLS: dict[str, Call] = {
     "status": lambda app: asyncio.run(app.status("x")),
     "status_sync": lambda app: app.status_sync("x"),
     "result": lambda app: asyncio.run(app.result("x", timeout=30)),
+    "results at once": lambda app: asyncio.run(all_waiting(app, 20)),
     "result_sync": lambda app: app.result_sync("x", timeout=30),
     "abort_sync": lambda app: app.abort_sync("x"),
     "queue_size": lambda app: asyncio.run(app.queue_size()),
