@@ -79,7 +79,8 @@ class Watchers(Sentinel):
         for watcher in self.sentinels:
             with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
                 if found := watcher.sentinel_get_master_addr_by_name(service_name):
-                    return found
+                    host, port = found
+                    return (host.decode() if isinstance(host, bytes) else host), int(port)
         raise redis.ConnectionError(f"no sentinel knows {service_name!r}")
 
 
