@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ardiq.core.errors import BrokerError
 from ardiq.core.job import JobStatus
 from ardiq.store import verbs
 from tests.store.bench import Bench, ended, retried, succeeded
@@ -93,3 +94,28 @@ def test_a_settle_goes_on_beside_keys_of_a_wrong_type(bench: Bench, key: str) ->
     ]  # fmt: skip
     assert bench.redis.zscore(bench.keys.scheduled, "j2") and not bench.redis.exists(bench.keys.held(W1))
     bench.redis.delete(name)
+
+
+@pytest.mark.fault("38", "a lane of a wrong type")
+@pytest.mark.parametrize("broken", ["high", "low"])
+def test_a_claim_goes_on_beside_a_lane_of_a_wrong_type(bench: Bench, broken: str) -> None:
+    """R9: what was taken from the other lanes is handed out, what was due or held by a dead worker goes to
+    them; and whoever finds nothing but the lane hears of it."""
+    bench.register(W1, W2)
+    bench.enqueue("held")
+    bench.claim(W1)
+    bench.enqueue("waits")
+    bench.enqueue("due", delay_ms=1)
+    bench.redis.zadd(bench.keys.workers, {W1: 1})
+    bench.redis.set(bench.keys.lane(broken), "no list")
+    found: set[str] = set()
+    for number in range(1, 50):
+        try:
+            found |= {id for id, _ in bench.claim(W2, number=number).jobs}
+        except BrokerError as error:
+            assert "WRONGTYPE" in str(error)
+            if found == {"held", "waits", "due"}:
+                break
+    else:
+        pytest.fail(f"found {found}, and nobody was told of the lane")
+    bench.redis.delete(bench.keys.lane(broken))

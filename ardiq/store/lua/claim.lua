@@ -3,7 +3,8 @@
 -- ARGV 5 + 2 n: worker, number of this claim, lease ms, most jobs of housekeeping, most jobs to take;
 --   then lanes, first to drain first: lane, most jobs to take from it
 -- RETURNS {now, next due ms or 0, 1 if more may wait, ids marked for abort, id, record, id, record, ...}
---   with the record as it was before the claim; {now, -1} when the worker has lost its lease
+--   with the record as it was before the claim; {now, -1} when the worker has lost its lease; the error of a
+--   lane that cannot be read when the others had nothing
 -- WHY one script: a job is in a lane or held, never in neither; and housekeeping that rides on every
 --   claim needs no leader, no scheduler process and no lock
 
@@ -28,9 +29,10 @@ local function keys_of(ids)
   return keys
 end
 
+-- One lane of a wrong type, or one that the user may not touch, must not cost the jobs of the others (R9).
 local function push(command, lanes)
   for lane, ids in pairs(lanes) do
-    redis.call(command, prefix .. 'lane:' .. lane, unpack(ids))
+    redis.pcall(command, prefix .. 'lane:' .. lane, unpack(ids))
   end
 end
 
@@ -96,15 +98,16 @@ if tonumber(oldest[2]) < now then
 end
 promote()
 
-local out, ids, from, more = { now, 0, 0, {} }, {}, {}, 0
+local out, ids, from, more, trouble = { now, 0, 0, {} }, {}, {}, 0, nil
 for i = 6, #ARGV, 2 do
   local want = math.min(tonumber(ARGV[i + 1]), room - #ids)
-  local popped = want > 0 and redis.call('LPOP', prefix .. 'lane:' .. ARGV[i], want) or {}
-  for _, id in ipairs(popped or {}) do
+  local popped = want > 0 and redis.pcall('LPOP', prefix .. 'lane:' .. ARGV[i], want) or {}
+  trouble = trouble or popped.err and popped
+  for _, id in ipairs(popped) do
     ids[#ids + 1] = id
     from[#from + 1] = ARGV[i]
   end
-  if popped and want > 0 and #popped == want then
+  if want > 0 and #popped == want then
     more = 1
   end
 end
@@ -147,6 +150,9 @@ if more == 1 then
   wake()
 end
 local next_due = redis.call('ZRANGE', prefix .. 'scheduled', 0, 0, 'WITHSCORES')
+if trouble and #taken == 0 then
+  return trouble
+end
 out[2] = tonumber(next_due[2] or 0)
 out[3] = more
 return out

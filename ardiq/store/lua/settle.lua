@@ -126,7 +126,7 @@ local function trim(status, age, most, records)
     if records then
       for _, id in ipairs(redis.call('ZRANGE', index, 0, over - 1)) do
         -- An id may have begun another life since.
-        if redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 0) == 'F' then
+        if try('GETRANGE', prefix .. 'job:' .. id, 0, 0) == 'F' then
           redis.call('DEL', prefix .. 'job:' .. id)
         end
       end
