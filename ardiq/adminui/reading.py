@@ -15,8 +15,10 @@ from django.views.debug import SafeExceptionReporterFilter, get_default_exceptio
 
 from ardiq import owners
 from ardiq.core.codec import Codec
+from ardiq.core.errors import BadPayload, BadSignature, JobCrashed, JobExpired, UnknownTask
 from ardiq.core.job import KEPT, JobRecord, JobStatus
 from ardiq.core.outcome import (
+    ABORTED,
     Attempt,
     Failure,
     TaskResult,
@@ -29,6 +31,13 @@ from ardiq.core.outcome import (
 from ardiq.core.redact import MASK, PRIVATE, masked, masked_call, masked_text
 from ardiq.core.registry import Definition
 from ardiq.store.inspector import JobView
+
+# What a worker says of a job that it cannot read or run; it quotes nothing. A task may raise others of ours,
+# such as Retry and TaskError, with any text.
+_SPEAKABLE = {ABORTED.type} | {
+    f"{kind.__module__}.{kind.__qualname__}"
+    for kind in (BadPayload, BadSignature, UnknownTask, JobExpired, JobCrashed)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +151,8 @@ class Reading:
         return cleansed("", masked(value, self._private))
 
     def masked(self, error: Failure) -> Failure:
-        """An error without the secrets that the call was given. One of ardiq's own quotes none."""
-        if error.type.startswith("ardiq."):
+        """An error without the secrets that the call was given."""
+        if self.problem and error.type in _SPEAKABLE:
             return error
         return Failure(error.type, self.hide(error.message), self.hide(error.traceback))
 

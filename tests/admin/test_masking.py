@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.views.debug import SafeExceptionReporterFilter
 
-from ardiq import Ardiq
+from ardiq import Ardiq, Retry, TaskError
 from ardiq.adminui import reading
 from ardiq.core.redact import PRIVATE
 from tests.admin.conftest import LIST, Work, page
@@ -43,6 +44,21 @@ def test_sensitive_arguments(boss: Client, app: Ardiq, work: Work) -> None:
         text = page(boss, job.id)
         assert "gout-attack" not in text and "-note" not in text and "***" in text
     assert "seven" in page(boss, jobs[0].id)
+    assert "gout-attack" not in boss.get(LIST).content.decode()
+
+
+@pytest.mark.parametrize("kind", [Retry, partial(TaskError, "Boom")])
+def test_errors_of_ours_that_tasks_raise(boss: Client, app: Ardiq, work: Work, kind: Any) -> None:
+    """S8: their text, and what they were raised from, is the task's."""
+
+    @app.task(name="visit", max_retries=0, sensitive=("diagnosis",))
+    def visit(diagnosis: str) -> None:
+        raise kind(f"it is {diagnosis}") from ValueError(diagnosis)
+
+    job = visit.enqueue_sync("gout-attack")
+    work()
+    text = page(boss, job.id)
+    assert "gout-attack" not in text and "it is ***" in text
     assert "gout-attack" not in boss.get(LIST).content.decode()
 
 
