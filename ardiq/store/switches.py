@@ -30,18 +30,18 @@ class Switches:
         self._sentinels = sentinels
         self._watched: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
-        self._pid = 0
         self._thread: threading.Thread | None = None
 
     def watch(self, one: Any) -> None:
         """Drop it once the primary is elsewhere."""
         with self._lock:
-            if self._pid != os.getpid():
-                self._pid, self._thread, self._watched = os.getpid(), None, WeakSet()
             self._watched.add(one)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ardiq-sentinel", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="ardiq-sentinel", daemon=True)
+                # Where the system has no thread to give, the connection works without; the next asks again.
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
 
     def _run(self) -> None:
         while True:
@@ -113,3 +113,7 @@ def switches(sentinels: Sentinels) -> Switches:
     """What all endpoints of this process share that have the same primary."""
     key = (tuple(sentinels.places), sentinels.service)
     return _all.setdefault(key, Switches(sentinels))
+
+
+# A child has none of the threads of its parent, and a lock that one of them held would stay locked.
+os.register_at_fork(after_in_child=_all.clear)

@@ -250,6 +250,30 @@ def test_a_primary_of_the_past_is_left(act: Act, monkeypatch: pytest.MonkeyPatch
     store.close()
 
 
+def test_no_thread_to_listen_to_sentinel(act: Act, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 46: the connection works without; a later one has its thread."""
+    old, watcher = act(b":1\r\n"), act(b"")
+    watcher.says = lambda command: SUBSCRIBED if command[0] == b"SUBSCRIBE" else names(old)
+    endpoint = Endpoint(f"redis+sentinel://{watcher.place}/main")
+
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "ardiq-sentinel":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as none_left:
+        none_left.setattr(threading.Thread, "start", refuse)
+        store = Store(endpoint)
+        assert store.run(LENGTH) == 1
+        store.close()
+    other = Store(endpoint)
+    assert other.run(LENGTH) == 1
+    until(lambda: [b"SUBSCRIBE", b"+switch-master"] in watcher.heard)
+    other.close()
+
+
 @both
 def test_no_sentinel_knows_the_primary(act: Act, ask: Ask, hasty: None) -> None:
     """The error names it."""
