@@ -63,11 +63,11 @@ def test_killed_five_times(workers: Workers, app: Ardiq) -> None:
     for death in range(DEATHS):
         process = workers.start(**OPTIONS)
         seen = len(workers.notes("start"))
-        until(lambda seen=seen: len(workers.notes("start")) >= seen + 30, what=f"work before death {death}")  # type: ignore[misc]
+        until(lambda seen=seen: len(workers.notes("start")) >= seen + 30, 60, f"work before death {death}")  # type: ignore[misc]
         process.kill()
         orderly(workers)
     last = workers.start(**OPTIONS)
-    until(lambda: all_ended(app, ids), 60, "the end of every job")
+    until(lambda: all_ended(app, ids), 180, "the end of every job")
     assert last.stop() == 0, last.text
     orderly(workers)
     assert {app.status_sync(id) for id in ids} == {JobStatus.SUCCEEDED}
@@ -87,12 +87,12 @@ def test_stopped_five_times(workers: Workers, app: Ardiq) -> None:
     for stop in range(DEATHS):
         process = workers.start(**OPTIONS)
         seen = len(workers.notes("start"))
-        until(lambda seen=seen: len(workers.notes("start")) >= seen + 30, what=f"work before stop {stop}")  # type: ignore[misc]
+        until(lambda seen=seen: len(workers.notes("start")) >= seen + 30, 60, f"work before stop {stop}")  # type: ignore[misc]
         assert process.stop() == 0, process.text
         orderly(workers)
         assert workers.registered() == set()
     last = workers.start(**OPTIONS)
-    until(lambda: all_ended(app, ids), 60, "the end of every job")
+    until(lambda: all_ended(app, ids), 180, "the end of every job")
     assert last.stop() == 0
     assert starts(workers) == Counter(ids)
     infos = [info for id in ids if (info := app.info_sync(id))]
