@@ -1,6 +1,6 @@
 """What every test may ask for. The server and the queue of a test are made in ``tests/server.py``."""
 
-from hypothesis import settings
+from contextlib import suppress
 
 from tests.faults.report import (
     pytest_collection_modifyitems,
@@ -23,4 +23,7 @@ __all__ = [
 ]
 
 # pytest --hypothesis-profile=nightly: another draw each time, and far more of it where a test looks for it.
-settings.register_profile("nightly", print_blob=True)
+with suppress(ImportError):
+    from hypothesis import settings
+
+    settings.register_profile("nightly", print_blob=True)
