@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from multiprocessing import current_process, parent_process
 from multiprocessing.connection import Connection
 
@@ -35,6 +36,12 @@ def _parts(queue: str) -> Parts:
         around=equipment.upkeep(),
         lifespans=lambda: equipment.lifespans_of(queue),
     )
+
+
+def nursery() -> str:
+    """The module for the fork server, which learns from the environment where modules are."""
+    os.environ["ARDIQ_NURSERY_PATH"] = os.pathsep.join(sys.path)
+    return "ardiq.nursery"
 
 
 def here() -> bool:

@@ -64,7 +64,7 @@ def build(
         about=about(options),
         burst=burst,
         listed_ms=lambda: _listed_ms(queue, options),
-        isolate=isolated.main,
+        isolation=(isolated.main, isolated.nursery),
         limits=limits,
     )
 

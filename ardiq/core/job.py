@@ -5,7 +5,7 @@
     offset  width  what
     0       1      status letter (LETTERS)
     1       1      flags, a hex digit: 1 = holds a unique slot, 2 = frees it at its first start,
-                   4 = has started before
+                   4 = has started before, 8 = runs in a process of its own
     2       3      attempts that ended and were charged to the retry budget, hex
     5       2      crashes: how often a worker died while it held the job, hex
     7       11     enqueued, epoch ms of the server, hex

@@ -182,6 +182,11 @@ def reconcile(keys: Keys, worker: str, known: Iterable[str], last: int = ANY_CLA
     )
 
 
+def alone(keys: Keys, worker: str, id: str, claim: int) -> Call:
+    """A suspect is about to run in a process of its own. Answers whether this worker still holds it."""
+    return script("alone").call(keys.prefix, [worker, id, claim], bool)
+
+
 def finished(
     job: JobRecord, claim: int, status: JobStatus, attempts: int, ttl_ms: int, worker: str, outcome: bytes,
     history: bytes | None = None,

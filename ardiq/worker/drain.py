@@ -46,6 +46,9 @@ class Drain:
             faults.hit("before_give_back")
         for held in reversed(self._slots.withdraw()):
             self._give_back(held)
+        for held in list(self._pump.held.values()):
+            if held.alone and not held.began:
+                self._slots.tell_to_stop(held, Stop.HAND_BACK)  # its process is not there yet
         await self._quiet(grace, hurry)
         if self._slots.busy:
             for held in list(self._pump.held.values()):
@@ -71,10 +74,13 @@ class Drain:
 
     async def _last_words(self) -> bool:
         """Whether Redis has heard all."""
+        if not await self._settler.flush(FLUSH):
+            return False
         if self._pump.reconcile:
-            # A claim whose reply was lost just before the stop: its jobs go back uncharged.
+            # A claim whose reply was lost just before the stop: its jobs go back uncharged. Not before the
+            # flush, which has waited for a server that was away.
             await self._pump.reconciled()
-        return await self._settler.flush(FLUSH) and await self._unregister()
+        return await self._unregister()
 
     async def _quiet(self, seconds: float, hurry: asyncio.Event) -> None:
         """Wait until nothing runs, at most ``seconds``, or until told to hurry."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -95,6 +95,8 @@ def alone() -> None:
         # Not SIG_IGN, which the programs that a task starts would inherit.
         signal.signal(number, lambda number, frame: None)
     threading.Thread(target=_end_with_parent, name="ardiq-parent", daemon=True).start()
+    # A daemon may not start processes, and the task may want some, as it may in its worker.
+    current_process().daemon = False
 
 
 def _end_with_parent() -> None:

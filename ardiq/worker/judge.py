@@ -61,11 +61,13 @@ class Judge:
             return self._conclude(held, outcome)
         except Exception as error:
             # A record that is broken, a memory that is full: this job fails, and no other one suffers.
-            log.exception("The end of job %s could not be judged; it fails.", one_line(held.record.id))
-            failure = Failure.of(error, with_traceback=False)
-            attempts = held.record.attempts + 1
-            self._settler.add(held, self._ended(held, JobStatus.FAILED, attempts, shown(error), failure))
+            self._settler.add(held, self._unjudged(held, error))
             return None
+
+    def _unjudged(self, held: Held, error: Exception) -> verbs.Settlement:
+        log.exception("The end of job %s could not be judged; it fails.", one_line(held.record.id))
+        failure = Failure.of(error, with_traceback=False)
+        return self._ended(held, JobStatus.FAILED, held.record.attempts + 1, shown(error), failure)
 
     def _conclude(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
         if outcome.ending is Ending.RETURNED:
@@ -99,7 +101,11 @@ class Judge:
             except BaseException:
                 # Even an exit: the verdict must reach the settler whatever a hook does.
                 log.exception("An on_error hook raised; job %s is not affected.", one_line(held.record.id))
-        self._settler.add(held, self._settlement(held, outcome, verdict))
+        try:
+            settlement = self._settlement(held, outcome, verdict)
+        except Exception as error:
+            settlement = self._unjudged(held, error)
+        self._settler.add(held, settlement)
 
     def _policy(self, definition: Definition | None) -> Policy:
         if definition is None:

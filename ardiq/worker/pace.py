@@ -29,10 +29,15 @@ class Pace:
         self._done += ended
 
     def measure(self) -> None:
-        """Take the rate since the last call; for the claim, which is when it matters."""
+        """Take the rate since the last measurement; for the claim, which is when it matters.
+
+        Not over a moment: slow jobs that happen to end together would look like a thousand quick ones.
+        """
         now = time.monotonic()
+        if now - self._since < AHEAD:
+            return
         if self._done:
-            rate = self._done / max(now - self._since, 1e-4)
+            rate = self._done / (now - self._since)
             self._rate = rate if rate > self._rate else (self._rate + rate) / 2
             self._last_end = now
         elif now - self._last_end > FORGET:
@@ -41,7 +46,7 @@ class Pace:
         self._since = now
 
     def rest(self) -> None:
-        """Time that the worker slept is not time that its jobs took."""
+        """Time in which the worker had nothing to do is not time that its jobs took."""
         self._since = time.monotonic()
 
     def slow_down(self) -> None:

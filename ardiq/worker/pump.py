@@ -160,6 +160,7 @@ class Pump:
 
     async def _idle(self, next_due: int) -> None:
         """Sleep until a wake-up token comes, a job falls due, or it is time for a look of one's own."""
+        nothing = not self.held
         seconds = (BURST_LOOK if self._burst else IDLE) * random.uniform(0.9, 1.0)  # noqa: S311 - not in step
         if self._options.lane_limits and self.held:
             # A lane that is full opens when one of its jobs ends, and no token tells of that.
@@ -176,7 +177,8 @@ class Pump:
                     # What took this connection took the other one, too; finding that out would take as long.
                     self._commit.close()
                 await self.pause()
-        self._pace.rest()
+        if nothing:
+            self._pace.rest()
 
     async def pause(self) -> None:
         """After a failure: 0.1 to 1 s at random, so that workers do not come back in step."""

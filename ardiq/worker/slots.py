@@ -45,6 +45,7 @@ class Slots:
         suspects: Callable[[Slots], Suspects | None],
     ) -> None:
         self.waiting: deque[Held] = deque()
+        self._alone: deque[Held] = deque()  # suspects that wait for a process; others go first meanwhile
         self.closed = False  # nothing starts any more
         self._concurrency = options.concurrency
         self._runner, self._judge, self._pace = runner, judge, pace
@@ -70,7 +71,8 @@ class Slots:
     @property
     def load(self) -> int:
         """Jobs that are here and have not ended."""
-        return self._on_loop + self.crew.load + len(self.waiting) + len(self._concluding)
+        held = len(self.waiting) + len(self._alone)
+        return self._on_loop + self.crew.load + held + len(self._concluding)
 
     # -- starting ---------------------------------------------------------------------------------
 
@@ -82,6 +84,8 @@ class Slots:
         self._filling = True
         out_of_time, until = False, time.monotonic() + EAGER_MOST
         try:
+            while self._alone and self._start_alone(self._alone[0]):
+                self._alone.popleft()
             while self.waiting and not out_of_time and self._start(self.waiting[0]):
                 self.waiting.popleft()
                 out_of_time = time.monotonic() > until
@@ -104,11 +108,8 @@ class Slots:
             return False
         definition = held.definition = self._find(held.record.name)
         if self._suspects is not None and self._suspects.wants(held):
-            if not self._has_room():
-                return False
-            self._on_loop += 1
-            held.alone = True
-            held.task = asyncio.Task(self._suspects.perform(held, self._ended), loop=self._loop)
+            if self._alone or not self._start_alone(held):
+                self._alone.append(held)
             return True
         if definition is not None and not definition.is_async:
             return self._hand_over(held)
@@ -121,6 +122,17 @@ class Slots:
         )
         if not task.done():
             held.task = task
+        return True
+
+    def _start_alone(self, held: Held) -> bool:
+        """Start a suspect in a process of its own, if there is a slot and a process for it."""
+        assert self._suspects is not None
+        if not held.lease.believed or not self._has_room() or not self._suspects.room:
+            return False
+        self._on_loop += 1
+        held.task = asyncio.Task(
+            self._suspects.perform(held, self._ended), loop=self._loop, context=Context()
+        )
         return True
 
     def _hand_over(self, held: Held) -> bool:
@@ -155,7 +167,11 @@ class Slots:
     def run_here(self, held: Held) -> None:
         """Start a suspect like any other job, after all."""
         held.alone, held.task = False, None
-        self.waiting.appendleft(held)
+        if self.closed:
+            # The drain has taken back what waits, and looks at it no more.
+            self._conclude(held, Outcome(Ending.HANDED_BACK))
+        else:
+            self.waiting.appendleft(held)
 
     # -- ending -----------------------------------------------------------------------------------
 
@@ -184,7 +200,7 @@ class Slots:
         self._go_on()
 
     def _go_on(self) -> None:
-        if self.waiting:
+        if self.waiting or self._alone:
             # Not from here: the next job must not start inside the context of the one that has ended.
             self._fill_soon()
         self._freed()
@@ -205,8 +221,8 @@ class Slots:
             held.context.lease_lost = True
         if held.task is not None and (held.began or held.alone):
             held.task.cancel()
-        elif held in self.waiting:
-            self.waiting.remove(held)
+        elif held in self.waiting or held in self._alone:
+            (self.waiting if held in self.waiting else self._alone).remove(held)
             outcome = self._runner.admit(held)
             assert isinstance(outcome, Outcome)
             self._conclude(held, outcome)
@@ -233,8 +249,9 @@ class Slots:
 
     def withdraw(self) -> list[Held]:
         """Take back all that has not started, in the order in which it was claimed."""
-        back = [*self.crew.withdraw(), *self.waiting]
+        back = [*self.crew.withdraw(), *self._alone, *self.waiting]
         self.waiting.clear()
+        self._alone.clear()
         return back
 
     def stale(self) -> bool:

@@ -11,22 +11,28 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ardiq.core import events
-from ardiq.core.errors import JobCrashed, UnknownTask
+from ardiq.core.errors import BrokerError, JobCrashed, UnknownTask
 from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
 from ardiq.core.retry import Ending, Outcome
+from ardiq.store import verbs
+from ardiq.store.async_client import AsyncStore
+from ardiq.store.keys import Keys
+from ardiq.worker.children import signal_name
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.isolation import BEGAN, NAME, UNKNOWN, Errand, told_error
 from ardiq.worker.judge import Judge
 from ardiq.worker.runner import Runner
 
+PER_PROCESSOR = 8  # children at once for each processor of the machine
+BEGIN = 300.0  # seconds that a child gets to set the project up in
+LOOK = 1.0  # seconds between looks whether a silent child still lives
 LATE = 5.0  # seconds that a child gets beyond the timeout which an async task keeps by itself
 LEAVE = 5.0  # seconds that a child gets to end in after its settlement
 
@@ -36,12 +42,17 @@ Main = Callable[[Connection, Errand], None]
 
 
 class Suspects:
-    """``main`` runs in the child: it sets the project up and ends in isolation.work. ``run_here`` takes
-    back a job whose task the child does not find, because it was not defined in a module."""
+    """``main`` runs in the child: it sets the project up and ends in isolation.work. ``nursery`` names a
+    module that sets it up for all of them, when the first one is needed. ``run_here`` takes back a job whose
+    task the child does not find, because it was not defined in a module.
+    """
 
     def __init__(
         self,
         main: Main,
+        nursery: Callable[[], str],
+        store: AsyncStore,
+        keys: Keys,
         name: str,
         options: Options,
         clock: Clock,
@@ -51,19 +62,31 @@ class Suspects:
         run_here: Callable[[Held], None],
     ) -> None:
         self._main, self._name, self._options, self._clock = main, name, options, clock
+        self._store, self._keys = store, keys
         self._runner, self._judge = runner, judge
         self._tell_to_stop, self._run_here = tell_to_stop, run_here
-        # Interpreters that start at once take the processor from each other and from the other jobs.
-        self._turn = asyncio.Semaphore(max(1, os.cpu_count() or 1))
-        self._context = multiprocessing.get_context("spawn")
+        # Not ``fork``: a worker has threads, connections and a loop, and none of them survives it in order.
+        # The nursery has none, and has set the project up: a child of it costs milliseconds, not a second.
+        self._context = multiprocessing.get_context("forkserver")
+        self._nursery = nursery
+        self._most = min(options.concurrency, PER_PROCESSOR * (os.cpu_count() or 1))
+        self._running = 0
         self._unknown: set[str] = set()
 
     def wants(self, held: Held) -> bool:
         """Whether this job must not share a process."""
         return held.record.raw[5:7] != b"00" and held.record.name not in self._unknown
 
+    @property
+    def room(self) -> bool:
+        """Whether another one may start."""
+        return self._running < self._most
+
     async def perform(self, held: Held, finished: Callable[[Held], None]) -> None:
         """Run a job in a child to its verdict."""
+        # Not before: a task that is cancelled before its first step would never come here.
+        held.alone = True
+        self._running += 1
         try:
             outcome = self._runner.turned_away(held) or await self._outcome(held)
             if outcome is not None:
@@ -72,13 +95,19 @@ class Suspects:
                 if hooks is not None:
                     await hooks
         finally:
+            self._running -= 1
             finished(held)
 
     async def _outcome(self, held: Held) -> Outcome | None:
         """How the job ended; None when its settlement is made, or it runs here after all."""
         try:
-            async with self._turn:
-                return await self._isolate(held)
+            if not await self._store.run(
+                verbs.alone(self._keys, held.lease.token, held.record.id, held.claim)
+            ):
+                return Outcome(Ending.HANDED_BACK)  # somebody else's by now; the fence will say so
+            return await self._isolate(held)
+        except BrokerError:
+            return Outcome(Ending.HANDED_BACK)
         except asyncio.CancelledError:
             if held.stop is None:
                 raise
@@ -94,6 +123,7 @@ class Suspects:
             self._options.queue, self._name, record.id, record.raw, held.claim, held.lease.token, self._clock
         )
         child = self._context.Process(target=self._main, args=(theirs, errand), daemon=True, name=NAME)
+        self._context.set_forkserver_preload([self._nursery()])
         starting = asyncio.ensure_future(asyncio.to_thread(child.start))
         try:
             await asyncio.shield(starting)
@@ -108,7 +138,12 @@ class Suspects:
             theirs.close()
 
     async def _follow(self, held: Held, child: BaseProcess, ours: Connection) -> Outcome | None:
-        while (message := await _message(ours)) is not None:
+        try:
+            async with asyncio.timeout(BEGIN):
+                message = await _message(ours, child)
+        except TimeoutError:
+            return self._put_off(held, f"did not begin within {BEGIN:g} s")
+        while message is not None:
             if message[0] == BEGAN:
                 self._begin(held)
             elif message[0] == UNKNOWN:
@@ -120,6 +155,7 @@ class Suspects:
                     self._judge.tell(kind, held, error=told_error(error), delay_ms=delay_ms)
                 self._judge.settled_elsewhere(held, message[1])
                 return None
+            message = await _message(ours, child)
         await asyncio.to_thread(child.join, LEAVE)
         return self._died(held, child.exitcode)
 
@@ -169,17 +205,21 @@ class Suspects:
         return Outcome(Ending.HANDED_BACK)
 
 
-async def _message(ours: Connection) -> Any:
+async def _message(ours: Connection, child: BaseProcess) -> Any:
     """The next message of the child; None at its end."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(ours.fileno(), ready.set)
     try:
-        await ready.wait()
+        # What the task has forked may hold the pipe open when the child is dead: no end of file tells that.
+        while not ready.is_set() and child.is_alive():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await ready.wait()
     finally:
         loop.remove_reader(ours.fileno())
     try:
-        return await asyncio.to_thread(ours.recv)
+        return await asyncio.to_thread(ours.recv) if ours.poll() else None
     except (EOFError, OSError):
         return None
 
@@ -203,5 +243,5 @@ def _how(code: int | None) -> str:
     if code is None:
         return "did not end"
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by {signal_name(-code)}"
     return f"ended with exit code {code}"

@@ -46,7 +46,7 @@ class Worker:
     """Runs the jobs of one queue until it is stopped, or, in burst mode, until nothing is due.
 
     ``find`` names the definition of a task, ``hooks`` the error hooks, ``around`` what surrounds user
-    code, ``about`` what people may want to know of this process, ``isolate`` what runs in the child of a
+    code, ``about`` what people may want to know of this process, ``isolation`` what runs in the child of a
     job that may have killed a worker (without it such jobs share this process).
     """
 
@@ -64,7 +64,7 @@ class Worker:
         about: Mapping[str, str] | None = None,
         burst: bool = False,
         listed_ms: Callable[[], int] | None = None,
-        isolate: Main | None = None,
+        isolation: tuple[Main, Callable[[], str]] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.name = name
@@ -78,7 +78,7 @@ class Worker:
         self._find, self._hooks, self._around = find, hooks, around
         self._about = dict(about or {})
         self._burst = burst
-        self._isolate = isolate
+        self._isolation = isolation
         self._limits = limits or Limits()
         self._listed_ms = listed_ms or (lambda: max(options.result_ttl_ms, 0))
         self._outage = Outage()
@@ -153,11 +153,11 @@ class Worker:
         thread_ends = self._around.thread_ends if self._around else lambda: None
 
         def suspects(slots: Slots) -> Suspects | None:
-            if self._isolate is None:
+            if self._isolation is None:
                 return None
             return Suspects(
-                self._isolate, self.name, options, self._clock, runner, judge, slots.tell_to_stop,
-                slots.run_here,
+                *self._isolation, self._commit, self.keys, self.name, options, self._clock, runner, judge,
+                slots.tell_to_stop, slots.run_here,
             )  # fmt: skip
 
         self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed, suspects)
@@ -248,7 +248,7 @@ class Worker:
             # By now somebody else may run them. The worker believes its lease, not its luck (R4); a renewal
             # that still comes in time keeps what has not started.
             for held in list(self._held_by.held.values()):
-                if held.context is not None:
+                if held.context is not None or held.alone:
                     self._slots.tell_to_stop(held, Stop.LOST)
         if self._slots.told and not self._stopped:
             leaked = self._slots.leaked(LEAKS)
@@ -261,7 +261,7 @@ class Worker:
             self._pace.slow_down()
             for held in reversed(self._slots.withdraw()):
                 self._give_back(held)
-        elif self._slots.waiting:
+        else:
             self._slots.fill()
 
     def _doing(self) -> dict[str, Any]:

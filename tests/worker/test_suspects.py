@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 
 import pytest
 
@@ -163,7 +163,7 @@ def test_a_process_that_cannot_be_started(
         tried.append(1)
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(SpawnProcess, "start", refuse)
+    monkeypatch.setattr(ForkServerProcess, "start", refuse)
     job = suspect(app, redis_url, "add", 2, 3)
     app.task(name="add")(lambda a, b: a + b)
     with working():

@@ -61,9 +61,14 @@ local function reap(dead)
     local lanes = {}
     for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
       if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(dead, 1, 8) then
-        local crashes = math.min((tonumber(string.sub(record, 6, 7), 16) or 0) + 1, 255)
-        local head = 'Q' .. string.sub(record, 2, 5) .. string.format('%02x', crashes)
-          .. string.sub(record, 8, 18) .. stamp .. '00000000'
+        local flags = tonumber(string.sub(record, 2, 2), 16) or 0
+        local crashes = tonumber(string.sub(record, 6, 7), 16) or 0
+        -- A suspect that only waited for its own process has killed nobody (R7).
+        if crashes == 0 or flags >= 8 then
+          crashes = math.min(crashes + 1, 255)
+        end
+        local head = 'Q' .. string.format('%x', flags % 8) .. string.sub(record, 3, 5)
+          .. string.format('%02x', crashes) .. string.sub(record, 8, 18) .. stamp .. '00000000'
         redis.call('SETRANGE', prefix .. 'job:' .. ids[i], 0, head)
         add(lanes, (texts(record)), ids[i])
       end
