@@ -65,10 +65,12 @@ class Link(asyncio.Protocol):
         except Exception as error:
             # Code of the project runs in here, such as a credential provider: whatever it raises (R14).
             await _discard(connection)
-            if connection is not None and isinstance(error, (TimeoutError, RedisTimeout)):
+            late = isinstance(error, (TimeoutError, RedisTimeout))
+            # An embedded server may be starting; the others are silent.
+            if late and (connection is not None or not self._endpoint.url.startswith("embedded://")):
                 # "no reply" tells callers that trying again would only double their wait (C13).
-                raise ConnectionError("no reply to a new connection") from error
-            late = isinstance(error, TimeoutError)
+                told = f": {error}" if str(error) and connection is None else " to a new connection"
+                raise ConnectionError(f"no reply{told}") from error
             raise ConnectionError(
                 str(error) or ("no answer in time" if late else type(error).__name__)
             ) from error

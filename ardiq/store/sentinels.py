@@ -17,7 +17,8 @@ Place = tuple[str, int]
 
 
 class Sentinels:
-    """The sentinels of one primary. Raises redis.ConnectionError when none of them knows it."""
+    """The sentinels of one primary. Raises redis.ConnectionError when none of them knows it, or TimeoutError
+    where some were silent: asking them again would only double the wait of a caller (C13)."""
 
     def __init__(self, places: Sequence[Sequence[Any]], service: str, options: Mapping[str, Any]) -> None:
         self.places: list[Place] = [(str(host), int(port)) for host, port in places]
@@ -32,20 +33,23 @@ class Sentinels:
 
     def find(self) -> Place:
         """Address of the primary, from the first sentinel that knows it."""
-        problems = []
+        problems: list[str] = []
+        lost: type[redis.RedisError] = redis.ConnectionError
         order = random.sample(self.places, len(self.places))
         order.sort(key=lambda place: place != self._best)
         for place in order:
             try:
                 found = self.ask(place)
             except (redis.RedisError, OSError) as error:
+                if isinstance(error, redis.TimeoutError):
+                    lost = redis.TimeoutError
                 problems.append(f"{place[0]}:{place[1]}: {error}")
                 continue
             if found is not None:
                 self._best = place
                 return found
             problems.append(f"{place[0]}:{place[1]} knows no primary named {self.service!r}")
-        raise redis.ConnectionError(f"no sentinel names a primary ({'; '.join(problems)})")
+        raise lost(f"no sentinel names a primary ({'; '.join(problems)})")
 
     def ask(self, place: Place) -> Place | None:
         """What one sentinel says: the address of the primary, None when it does not know it."""

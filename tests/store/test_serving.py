@@ -283,6 +283,16 @@ def test_no_sentinel_knows_the_primary(act: Act, ask: Ask, hasty: None) -> None:
     assert time.monotonic() - begin < BOUND
 
 
+@both
+def test_sentinels_that_are_silent(act: Act, ask: Ask) -> None:
+    """C13: three of them are asked once, not again and again."""
+    places = ",".join(act(None).place for _ in range(3))
+    begin = time.monotonic()
+    with pytest.raises(BrokerError, match=r"no sentinel names a primary.*Check REDIS_URL"):
+        ask(f"redis+sentinel://{places}/main")
+    assert time.monotonic() - begin < BOUND
+
+
 # -- code of the project inside a connect ---------------------------------------------------------
 
 
