@@ -27,6 +27,7 @@ class Known:
     worker: str = ""
     claim: int = 0
     marked: bool = False
+    alone: bool = False
     history: bytes = b""
     outcome: bytes = b""
 
@@ -84,7 +85,10 @@ class Model:
         if not oldest or rest[oldest] >= now:
             return
         for job in self.held(oldest).values():
-            job.status, job.worker, job.crashes = "queued", "", min(job.crashes + 1, 255)
+            # One that has killed a worker before and only waited for a process of its own is innocent.
+            guilty = job.alone or not job.crashes
+            job.status, job.worker, job.crashes = "queued", "", min(job.crashes + guilty, 255)
+            job.alone = False
         self.dead.append(oldest)
         self.zombies += self.workers.pop(oldest, {}).values()
 
@@ -106,6 +110,7 @@ class Model:
             return "stale"
         if (job.status, job.worker, job.claim) != ("running", grip.worker, grip.claim):
             return "done" if (job.status, job.worker) == (verb, grip.worker) else "stale"
+        job.alone = False
         if verb in FINISHED:
             job.status, job.attempts, job.outcome = verb, job.attempts + 1, b"outcome"
             self.end(id)
@@ -118,11 +123,19 @@ class Model:
             job.status = "queued"
         return ""
 
+    def run_alone(self, grip: Grip) -> bool:
+        """Whether the worker still holds it, so that its death would be charged to this job."""
+        job = self.held(grip.worker).get(grip.job.id)
+        if job is None or job.claim != grip.claim:
+            return False
+        job.alone = True
+        return True
+
     def reconcile(self, me: str, known: set[str]) -> tuple[int, set[str]]:
         """(handed back, ids that are not held)."""
         held = self.held(me)
         for id in set(held) - known:
-            held[id].status, held[id].worker = "queued", ""
+            held[id].status, held[id].worker, held[id].alone = "queued", "", False
         return len(set(held) - known), known - set(held)
 
     def abort(self, id: str) -> bool:

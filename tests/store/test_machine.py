@@ -231,6 +231,14 @@ class Machine(RuleBasedStateMachine):
         for grip, _ in batch:
             model.zombies.append(model.workers[me].pop(grip.job.id))
 
+    @step(3, when=lambda self: any(self.model.workers.values()), n=st.integers(0, 20), again=AGAIN)
+    def run_alone(self, n: int, again: bool) -> None:
+        """A suspect starts in a process of its own."""
+        grips = [grip for held in self.model.workers.values() for grip in held.values()]
+        grip = grips[n % len(grips)]
+        call = verbs.alone(self.keys, grip.worker, grip.job.id, grip.claim)
+        assert self.run(call, again) is self.model.run_alone(grip)
+
     @step(4, when=lambda self: bool(self.model.zombies), n=st.integers(0, 20), verb=VERBS)
     def settle_as_zombie(self, n: int, verb: str) -> None:
         """One whose job was settled, or taken away, long ago."""
