@@ -20,6 +20,13 @@ LINE = "ARDIQ_PARENT_LINE"  # environment variable: the file descriptor of the c
 AT_ONCE = 1.0  # seconds that a child gets to answer the third signal before it is killed
 
 
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
+
+
 class Child:
     """A process that listens to its parent (``listen``). OSError when it cannot be started."""
 

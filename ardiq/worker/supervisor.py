@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import logging
 import random
-import signal
 import time
 from collections.abc import Callable
 
 from ardiq.worker import signals
-from ardiq.worker.children import Child
+from ardiq.worker.children import Child, signal_name
 
 RESTART = 75  # exit code of a worker that asks for a fresh process in its place (EX_TEMPFAIL)
 MEMBER = "ARDIQ_SUPERVISED"  # environment variable: this process is one of several
 FIRST_WAIT = 0.5  # seconds before a crashed worker starts again, at most, doubled for each further crash
 LONGEST_WAIT = 30.0
+SHORTEST = 1.0  # seconds between two starts of a worker that asks for a fresh process as soon as it runs
 HEALTHY = 60.0  # seconds after which earlier crashes are forgotten
 LOOK = 0.1  # seconds between looks at the children
 
@@ -92,7 +92,7 @@ class Supervisor:
             log.debug("Worker %d runs as process %d.", place.number, place.child.pid)
 
     def _ended(self, place: Place, code: int) -> None:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         well = code in (0, RESTART)
         if self._heard or (self._burst and code != RESTART):
             place.over = True
@@ -100,6 +100,7 @@ class Supervisor:
                 self._failed = True
                 log.error("Worker %d %s.", place.number, how)
         elif well:
+            place.due = place.begun + SHORTEST
             log.info("Worker %d starts anew.", place.number)
         else:
             wait = place.crashed(time.monotonic())

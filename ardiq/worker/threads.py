@@ -87,10 +87,10 @@ class Crew:
         return min(self.load, self.limit)
 
     def submit(self, held: Held) -> None:
+        if not self._seats:
+            self._add()  # first: should it fail, the job is still where it was
         self.load += 1
         self._jobs.put(held)
-        if not self._seats:
-            self._add()
         if self.load > len(self._seats) and not self._growing and len(self._seats) < self.limit:
             self._growing = True
             self._loop.call_later(GROW_AFTER, self._grow)

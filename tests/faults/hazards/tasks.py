@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
 import time
@@ -127,3 +128,18 @@ async def grab(seconds: float) -> int:
         file.close()
     ended()
     return len(files)
+
+
+@app.task(name="litter", max_retries=0)
+def litter(die: bool) -> int:
+    """Starts a process that holds all that it has inherited, then dies and leaves it behind, or ends it."""
+    started()
+    other = multiprocessing.get_context("fork").Process(target=time.sleep, args=(90,))
+    other.start()
+    note("litter", other.pid)
+    if die:
+        os.kill(os.getpid(), signal.SIGKILL)
+    other.kill()
+    other.join()
+    ended()
+    return other.exitcode or 0
