@@ -258,6 +258,7 @@ def test_a_full_server_still_takes_verdicts(small: Bench) -> None:
     small.redis.config_set("maxmemory", "1")
     assert small.settle(ME, succeeded(job, ME)) == {}
     assert list(small.take(ME, 1, 2)) == ["b"]
+    assert small.run(verbs.alone(small.keys, ME, "b", 2))
     assert not small.run(verbs.renew(small.keys, ME, LEASE, {"running": 1})).lost
     with pytest.raises(BrokerError, match=r"maxmemory|OOM"):
         small.enqueue("d")

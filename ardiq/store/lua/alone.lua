@@ -12,5 +12,7 @@ local flags = tonumber(redis.call('GETRANGE', key, 1, 1), 16)
 if not flags then
   return 0
 end
+-- First a write that a full server never refuses, so that suspects run there, too (R8).
+redis.call('ZREM', prefix .. 'workers', '')
 redis.call('SETRANGE', key, 1, string.format('%x', flags % 8 + 8))
 return 1
