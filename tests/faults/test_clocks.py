@@ -13,6 +13,7 @@ from tests.workers import until
 HOUR = 3_600
 
 
+@pytest.mark.soak
 @pytest.mark.fault("31", "worker clocks an hour ahead, an hour behind, and stepping")
 def test_wrong_clocks(field: Field, report: Report) -> None:
     """Leases, delays, due times and the times on record are those of the server."""

@@ -29,6 +29,7 @@ def field(fields: Callable[..., Field], redis_url: str, network: Network) -> Fie
     return fields(network.url, redis_url)
 
 
+@pytest.mark.soak
 @pytest.mark.fault("4", "the connection breaks after k bytes of a commit, and after all of it")
 def test_a_commit_is_cut(field: Field, network: Network, report: Report) -> None:
     """It is repeated until it is answered: each job ends once, and nothing runs again."""

@@ -40,6 +40,7 @@ def test_killed_beside_others(field: Field, report: Report) -> None:
         assert process.stop() == 0, process.text
 
 
+@pytest.mark.soak
 @pytest.mark.fault("2", "kill -9 in mid-task: when it starts again")
 def test_how_soon_it_starts_again(field: Field, report: Report) -> None:
     """B of the promise: at most a lease and a second after the death; here also a child must start up."""
@@ -49,7 +50,7 @@ def test_how_soon_it_starts_again(field: Field, report: Report) -> None:
     field.start()
     first.kill()
     watch = Watch()
-    until(lambda: field.crashes() == 4, 20, "reaped")
+    until(lambda: field.crashes() == 4, 40, "reaped")
     report.recovery = watch.seconds
     # The lease had been renewed at most this long ago; one more second for the look of an idle worker.
     assert watch.seconds <= LEASE + 1 + 1, "the machine may be busy: one second of tolerance"
@@ -120,15 +121,16 @@ def test_stopped_at_every_moment(field: Field, report: Report) -> None:
 @pytest.mark.fault("6", "SIGTERM, and a task longer than the grace period")
 def test_what_outlasts_the_grace_starts_elsewhere(field: Field, report: Report) -> None:
     """Handed back uncharged, and started by another worker without waiting for a lease."""
-    ids = field.enqueue(2, "nap", 2.0) + field.enqueue(1, "doze", 2.0)
+    ids = field.enqueue(2, "nap", 1.2) + field.enqueue(1, "doze", 1.2)
     first = field.start(LEASE_MS=30_000, GRACE_MS=200)
     field.wait_started(3)
     field.start(LEASE_MS=30_000)
     first.signal()
     watch = Watch()
-    field.wait_started(6, 10)
+    field.wait_started(6, 25)
     report.recovery = watch.seconds
-    assert watch.seconds < 5
+    # Far from the 30 s of a lease, also on a busy machine.
+    assert watch.seconds < 15
     assert first.ends() == 0, first.text
     field.wait_done()
     field.count(report)

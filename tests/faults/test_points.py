@@ -61,7 +61,7 @@ def lead(field: Field, network: Network, process: Process, point: str) -> None:
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at(field: Field, network: Network, report: Report, point: str) -> None:
     """0 lost, and nothing starts again that was not held."""
-    ids = field.enqueue(40, "nap", 0.05) + field.enqueue(20, "doze", 0.05)
+    ids = field.enqueue(30, "nap", 0.05) + field.enqueue(10, "doze", 0.05)
     process = victim(field, point, "kill")
     lead(field, network, process, point)
     assert process.ends() == -signal.SIGKILL, process.text

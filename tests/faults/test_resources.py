@@ -73,6 +73,7 @@ def test_few_threads(field: Field, report: Report) -> None:
     assert worker.stop() == 0, worker.text
 
 
+@pytest.mark.soak
 @pytest.mark.fault("46", "no threads at all")
 def test_no_threads(field: Field, report: Report) -> None:
     """A worker that cannot run what it claims says so, and holds on to nothing."""
