@@ -102,7 +102,7 @@ class RedisAdmin(admin.ModelAdmin):
 
     def unavailable(self, request: HttpRequest, error: BrokerError) -> HttpResponse:
         """Tells what happened. The address of the server is shown without user and password (A4)."""
-        places = dict.fromkeys(safe_url(conf.options(alias).redis_url) for alias in conf.aliases())
+        places = dict.fromkeys(safe_url(conf.options(alias).redis_url) for alias in self.queues(request))
         context = {
             **self.admin_site.each_context(request),
             "title": _("The task queue cannot be reached"),

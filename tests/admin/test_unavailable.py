@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from ardiq.adminui.base import RedisAdmin
 from tests.admin.conftest import LIST
 
 PASSWORD = "sesame"
@@ -47,6 +48,14 @@ def test_a_page_that_says_what_happened(down: Client, address: str) -> None:
     assert PASSWORD not in text and "operator7" not in text
     assert f'href="{address}"' in text and "Try again" in text
     assert "Django administration" in text and response.headers["Retry-After"]
+
+
+def test_where_a_hidden_queue_is(down: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S7: nor does somebody who may not see anything of it learn where it lies."""
+    settings.ARDIQ = {**settings.ARDIQ, "other": {"REDIS_URL": "redis://127.0.0.1:2/0"}}
+    monkeypatch.setattr(RedisAdmin, "has_queue_permission", lambda admin, request, queue: queue == "lost")
+    text = down.get(LIST).content.decode()
+    assert "127.0.0.1:1" in text and "127.0.0.1:2" not in text
 
 
 def test_actions(down: Client) -> None:
