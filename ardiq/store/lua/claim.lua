@@ -2,8 +2,8 @@
 -- KEYS 1: prefix
 -- ARGV 5 + 2 n: worker, number of this claim, lease ms, most jobs of housekeeping, most jobs to take;
 --   then lanes, first to drain first: lane, most jobs to take from it
--- RETURNS {now, next due ms or 0, 1 if more may wait, ids marked for abort, id, record, id, record, ...}
---   with the record as it was before the claim; {now, -1} when the worker has lost its lease; the error of a
+-- RETURNS {now, ms of the next look at the latest or 0, 1 if more may wait, ids marked for abort, id, record,
+--   id, record, ...} with the record as it was before the claim; {now, -1} when the worker has lost its lease; the error of a
 --   lane that cannot be read when the others had nothing
 -- WHY one script: a job is in a lane or held, never in neither; and housekeeping that rides on every
 --   claim needs no leader, no scheduler process and no lock
@@ -159,5 +159,10 @@ if trouble and #taken == 0 then
   return trouble
 end
 out[2] = tonumber(next_due[2] or 0)
+-- The end of somebody's lease is due as well: should it not be renewed until then, there is work to take over.
+local lapse = tonumber(oldest[2]) + 1
+if oldest[1] ~= me and (out[2] == 0 or lapse < out[2]) then
+  out[2] = lapse
+end
 out[3] = more
 return out
