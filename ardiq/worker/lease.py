@@ -67,6 +67,7 @@ class Renewal(threading.Thread):
         self._outage = outage
         self._ending = threading.Event()
         self._stalled_since: float | None = None
+        self._warned = False
         self._woke = time.monotonic()
 
     def run(self) -> None:
@@ -105,17 +106,32 @@ class Renewal(threading.Thread):
         now = time.monotonic()
         frozen, self._woke = now - self._woke > self._lease_ms / 1000, now
         # This thread itself was not running: the whole process was stopped, and the loop is not to blame.
-        if frozen or now - self._ticked() < 2 * self._lease_ms / 1000:
+        behind = 0.0 if frozen else now - self._ticked()
+        if behind < 2 * self._lease_ms / 1000:
             self._stalled_since = None
+            self._warn(behind)
             return False
         if self._stalled_since is None:
             self._stalled_since = now
             log.error("The event loop is blocked; its lease is no longer renewed. Stacks follow on stderr.")
-            faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+            _show_stacks()
         elif now - self._stalled_since > self._lease_ms / 1000:
             log.critical("The event loop is still blocked after one more lease: exit 70.")
             os._exit(70)
         return True
 
+    def _warn(self, behind: float) -> None:
+        """Say once where a loop hangs that is given another lease to come back in."""
+        if behind < self._lease_ms / 1000:
+            self._warned = False
+        elif not self._warned:
+            self._warned = True
+            log.warning("The event loop has been blocked for %.1f s. Stacks follow on stderr.", behind)
+            _show_stacks()
+
     def stop(self) -> None:
         self._ending.set()
+
+
+def _show_stacks() -> None:
+    faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)

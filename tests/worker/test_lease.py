@@ -118,13 +118,15 @@ def test_a_thread_that_computes_does_not_lose_it(app: Ardiq, working: Make) -> N
 @pytest.mark.fault("9", "blocked for a lease and a half")
 def test_a_loop_that_is_blocked_for_a_while_does_not_lose_it(workers: Workers, app: Ardiq) -> None:
     """R5, R6: up to two leases; nobody reaps it meanwhile, and the job is charged nothing."""
-    workers.start(LEASE_MS=1_000)
-    workers.start(LEASE_MS=1_000)
-    job = app.send_sync("clog", 1.5)
+    crew = [workers.start(LEASE_MS=1_000) for _ in range(2)]
+    job = app.send_sync("clog", 1.6)
     found = job.result_sync(timeout=15)
     assert found is not None and found.value == "done"
     info = job.info_sync()
     assert info is not None and (info.crashes, len(workers.notes("start"))) == (0, 1)
+    # Somebody is told, and where it hangs.
+    text = "".join(process.text for process in crew)
+    assert text.count("The event loop has been blocked for") == 1 and "in clog" in text
 
 
 @pytest.mark.fault("10", "exit 70, stacks, dead letter at the limit")
