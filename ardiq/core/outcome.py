@@ -173,6 +173,9 @@ def _outcome(codec: Codec, record: JobRecord) -> Sequence[Any]:
     body = _read(codec, record.outcome, *readings, (OUTCOME, _alone(record)))
     if not isinstance(body, list) or not 3 <= len(body) <= 4 or not _are(body[1:3], int, str):
         raise BadPayload(f"The outcome of job {record.id} has an unknown shape.")
+    if record.status is JobStatus.SUCCEEDED and len(body) == 4:
+        # What 0.1.0 has signed is not bound to the status, which anybody who can write may change.
+        raise BadPayload(f"Job {record.id} is said to have succeeded, but its outcome is an error.")
     return body
 
 

@@ -215,3 +215,11 @@ def test_no_two_jobs_spell_the_same_subject() -> None:
     made = [("a", "b", OK), ("a\nb", "", OK), ("", "a\nb", OK), ("a\nb\nS", "", OK), ("a", "b\nS", OK)]
     parsed = [one for one in made if "\n" not in one[1]]  # what a record can hold
     assert len({outcome_subject(*one) for one in parsed}) == len(parsed)
+
+
+def test_an_error_that_0_1_0_has_signed_is_no_success() -> None:
+    """S3: what is bound to the id alone does not say how the job has ended; an error says it itself."""
+    error = CODEC.encode("outcome", b"id", ["ValueError()", 1, "w", ["ValueError", "", ""]])
+    assert not read_result(CODEC, record(error)).success
+    value = CODEC.encode("outcome", b"id", [42, 1, "w"])
+    assert read_result(CODEC, record(value)).value == 42
