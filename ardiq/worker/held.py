@@ -35,6 +35,7 @@ class Held:
     over: bool = False  # its verdict is made: nothing can stop it any more
     again: bool = False  # it was told to stop a second time
     alone: bool = False  # it runs in a process of its own
+    shares: bool = False  # it may have killed a worker, and runs among others all the same
     refers: bool = False  # its arguments hold references to model instances
 
     def __init__(self, record: JobRecord, claim: int, lease: Lease, claimed: float, marked: bool) -> None:

@@ -127,7 +127,7 @@ class Slots:
     def _start_alone(self, held: Held) -> bool:
         """Start a suspect in a process of its own, if there is a slot and a process for it."""
         assert self._suspects is not None
-        if not held.lease.believed or not self._has_room() or not self._suspects.room:
+        if not held.lease.believed or not self._has_room() or not self._suspects.reserve():
             return False
         self._on_loop += 1
         held.task = asyncio.Task(

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -24,6 +25,7 @@ from ardiq.core.retry import Ending, Outcome
 from ardiq.store import verbs
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.keys import Keys
+from ardiq.store.refusals import Refused
 from ardiq.worker.children import signal_name
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.isolation import BEGAN, NAME, UNKNOWN, Errand, told_error
@@ -34,6 +36,7 @@ PER_PROCESSOR = 8  # children at once for each processor of the machine
 BEGIN = 300.0  # seconds that a child gets to set the project up in
 LOOK = 1.0  # seconds between looks whether a silent child still lives
 LATE = 5.0  # seconds that a child gets beyond the timeout which an async task keeps by itself
+FORSAKEN = 255  # how multiprocessing says that a child has ended whose fork server has died
 LEAVE = 5.0  # seconds that a child gets to end in after its settlement
 
 log = logging.getLogger("ardiq.worker")
@@ -75,18 +78,19 @@ class Suspects:
 
     def wants(self, held: Held) -> bool:
         """Whether this job must not share a process."""
-        return held.record.raw[5:7] != b"00" and held.record.name not in self._unknown
+        return held.record.raw[5:7] != b"00" and not held.shares
 
-    @property
-    def room(self) -> bool:
-        """Whether another one may start."""
-        return self._running < self._most
+    def reserve(self) -> bool:
+        """A place for another one, which ``perform`` gives back; False while there is none."""
+        if self._running >= self._most:
+            return False
+        self._running += 1
+        return True
 
     async def perform(self, held: Held, finished: Callable[[Held], None]) -> None:
         """Run a job in a child to its verdict."""
         # Not before: a task that is cancelled before its first step would never come here.
         held.alone = True
-        self._running += 1
         try:
             outcome = self._runner.turned_away(held) or await self._outcome(held)
             if outcome is not None:
@@ -105,7 +109,12 @@ class Suspects:
                 verbs.alone(self._keys, held.lease.token, held.record.id, held.claim)
             ):
                 return Outcome(Ending.HANDED_BACK)  # somebody else's by now; the fence will say so
+            if held.record.name in self._unknown:
+                self._share(held)
+                return None
             return await self._isolate(held)
+        except Refused as error:
+            return self._put_off(held, f"is refused by Redis, as it would be again at once: {error}")
         except BrokerError:
             return Outcome(Ending.HANDED_BACK)
         except asyncio.CancelledError:
@@ -175,6 +184,11 @@ class Suspects:
             "Task %s is not found by a process of its own, because no module defines it at its top; its jobs "
             "go on sharing this process, although one of them may have killed the last.", name
         )  # fmt: skip
+        self._share(held)
+
+    def _share(self, held: Held) -> None:
+        """It is marked as running alone all the same: should it kill this process, that counts."""
+        held.shares = True
         self._run_here(held)
 
     def _died(self, held: Held, code: int | None) -> Outcome:
@@ -212,7 +226,7 @@ async def _message(ours: Connection, child: BaseProcess) -> Any:
     loop.add_reader(ours.fileno(), ready.set)
     try:
         # What the task has forked may hold the pipe open when the child is dead: no end of file tells that.
-        while not ready.is_set() and child.is_alive():
+        while not ready.is_set() and _lives(child):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK):
                     await ready.wait()
@@ -234,9 +248,23 @@ async def _end(child: BaseProcess, starting: asyncio.Future[None], done: bool) -
 
 def _join(child: BaseProcess, seconds: float) -> None:
     child.join(seconds)
-    if child.is_alive():
-        child.kill()
+    if _lives(child) and child.pid is not None:
+        with contextlib.suppress(OSError):
+            os.kill(child.pid, signal.SIGKILL)
     child.join()
+
+
+def _lives(child: BaseProcess) -> bool:
+    """Should the fork server die, all its children seem to have ended, and go on."""
+    if child.is_alive() or child.pid is None:
+        return child.pid is not None
+    if child.exitcode != FORSAKEN:
+        return False
+    try:
+        os.kill(child.pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _how(code: int | None) -> str:

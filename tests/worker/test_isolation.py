@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from ardiq import Ardiq, JobStatus
+from ardiq import Ardiq, JobStatus, current_job
+from ardiq.worker import suspects as suspects_module
 from ardiq.worker.held import Held, Stop
 from ardiq.worker.slots import Slots
 from ardiq.worker.suspects import Suspects
-from tests.worker.test_suspects import SHORT, suspect
+from tests.server import admin
+from tests.worker.test_suspects import SHORT, _lives, suspect
 from tests.workers import Workers, Working, until
 
 HAZARDS = {"ardiq_test_apps": "tests.shop,tests.faults.hazards"}
@@ -98,3 +100,68 @@ def test_one_that_starts_processes(workers: Workers, app: Ardiq, redis_url: str)
         for words in workers.notes("litter"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(words[1]), signal.SIGKILL)
+
+
+def test_no_more_at_once_than_there_is_room_for(
+    app: Ardiq, working: Make, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: also when many are claimed together."""
+    most = os.cpu_count() or 1
+    there: list[int] = []
+    now = 0
+
+    async def count(suspects: Suspects, held: Held) -> None:
+        nonlocal now
+        now += 1
+        there.append(now)
+        await asyncio.sleep(0.1)
+        now -= 1
+        suspects._share(held)
+
+    monkeypatch.setattr(suspects_module, "PER_PROCESSOR", 1)
+    monkeypatch.setattr(Suspects, "_isolate", count)
+    app.task(name="add")(lambda a, b: a + b)
+    jobs: list[Any] = [suspect(app, redis_url, "add", 1, n) for n in range(most + 3)]
+    time.sleep(0.6)
+    with working(concurrency=most + 3):
+        assert [job.result_sync(timeout=20).value for job in jobs] == [1 + n for n in range(most + 3)]
+    assert len(there) == most + 3 and max(there) == most
+
+
+def test_one_that_runs_here_counts_all_the_same(app: Ardiq, working: Make, redis_url: str) -> None:
+    """R7: the mark that makes a crash count is set for each of them, not for the first of a task only."""
+
+    @app.task(name="local")
+    def local() -> bool:
+        job = current_job()
+        assert job is not None
+        with admin(redis_url) as client:
+            flags: Any = client.getrange(app.broker.keys.job(job.id), 1, 1)
+        return int(flags, 16) >= 8
+
+    with working():
+        for _ in range(2):
+            job: Any = suspect(app, redis_url, "local")
+            assert job.result_sync(timeout=30).value is True
+
+
+def test_one_whose_nursery_dies(workers: Workers, app: Ardiq, redis_url: str) -> None:
+    """R7: what was forked from it goes on; nothing starts twice, and the next ones get a new one."""
+    workers.start(**SHORT)
+    job: Any = suspect(app, redis_url, "doze", 3)
+    until(lambda: workers.notes("start"), 40)
+    os.kill(int(workers.notes("start")[0][5]), signal.SIGKILL)
+    assert job.result_sync(timeout=20).success
+    assert len(workers.notes("start")) == 1 and job.info_sync().crashes == 1
+    job = suspect(app, redis_url, "add", 2, 3)
+    assert job.result_sync(timeout=40).value == 5
+
+
+def test_one_that_is_stopped_when_its_nursery_is_dead(workers: Workers, app: Ardiq, redis_url: str) -> None:
+    """E5: it is killed all the same."""
+    workers.start(**SHORT)
+    job: Any = suspect(app, redis_url, "doze", 60)
+    until(lambda: workers.notes("start"), 40)
+    os.kill(int(workers.notes("start")[0][5]), signal.SIGKILL)
+    assert job.abort_sync() and job.result_sync(timeout=15).status is JobStatus.ABORTED
+    until(lambda: not _lives(int(workers.notes("start")[0][3])), what="the end of the child")
