@@ -44,9 +44,11 @@ def parse(url: str) -> Address:
     # The last @ before the first slash: one in the password must be written %40.
     authority, _, path = before.partition("/")
     userinfo, at, hosts = authority.rpartition("@")
-    if "@" in userinfo:
+    if "@" in userinfo or "#" in rest:
+        # A # would end the URL for redis-py, in the middle of a password that its message then quotes.
         raise ValueError(
-            "user and password stand once, in front of the first host; write an @ of the password as %40"
+            "user and password stand once, in front of the first host; write an @ of the password as %40, and "
+            "a # as %23"
         )
     default = _SENTINEL_PORT if kind == "sentinel" else _NODE_PORT
     places = tuple(_place(text, default) for text in hosts.split(","))

@@ -65,7 +65,7 @@ class Endpoint:
             if address.tls:
                 tls = {key: value for key, value in self._read(parse_url).items() if key.startswith("ssl_")}
                 theirs = {"ssl": True, **tls, **theirs}
-            query = parse_url(f"redis://?{urlencode(address.sentinel)}")
+            query = self._parsed(parse_url, f"redis://?{urlencode(address.sentinel)}")
             return Sentinels(address.places, address.service, query | theirs)
         if not given.get("sentinels"):
             return None
@@ -85,10 +85,14 @@ class Endpoint:
             from ardiq.store import embedded
 
             url = embedded.ensure(Path(url.removeprefix("embedded://")))
+        return {"socket_connect_timeout": CONNECT_TIMEOUT, **self._parsed(parse, url), **self.options}
+
+    def _parsed(self, parse: Any, url: str) -> dict[str, Any]:
         try:
-            return {"socket_connect_timeout": CONNECT_TIMEOUT, **parse(url), **self.options}
+            found: dict[str, Any] = parse(url)
         except ValueError as error:
             raise OptionError(f"REDIS_URL cannot be read: {error}") from error
+        return found
 
     def _kwargs(self, parse: Any) -> dict[str, Any]:
         kwargs = self._read(parse)

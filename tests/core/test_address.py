@@ -45,6 +45,8 @@ BAD = {
     "redis+cluster://": "host:port",
     "redis+cluster://a:0": "host:port",
     "redis+cluster://u:s3cret@a:1,u:s3cret@b:2": "once, in front of the first host",
+    "redis+cluster://u:s3cret#more@a:1": "# as %23",
+    "redis+sentinel://u:s3cret#more@a:1,b:2/main": "# as %23",
     "unix+sentinel://a/main": "starts with one of",
     "redis+http://a": r"redis\+cluster://",
 }
