@@ -47,8 +47,8 @@ def parse(url: str) -> Address:
     if "@" in userinfo or "#" in rest:
         # A # would end the URL for redis-py, in the middle of a password that its message then quotes.
         raise ValueError(
-            "user and password stand once, in front of the first host; write an @ of the password as %40, and "
-            "a # as %23"
+            "user and password stand once, in front of the first host; write an @ of the password as %40, "
+            "and a # as %23"
         )
     default = _SENTINEL_PORT if kind == "sentinel" else _NODE_PORT
     places = tuple(_place(text, default) for text in hosts.split(","))
