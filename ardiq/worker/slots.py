@@ -86,7 +86,13 @@ class Slots:
         try:
             while self._alone and self._start_alone(self._alone[0]):
                 self._alone.popleft()
-            while self.waiting and not out_of_time and self._start(self.waiting[0]):
+            # What is behind a suspect does not take the slot that it needs, only one that it cannot use.
+            while (
+                self.waiting
+                and not out_of_time
+                and not (self._alone and self._suspects is not None and self._suspects.room)
+                and self._start(self.waiting[0])
+            ):
                 self.waiting.popleft()
                 out_of_time = time.monotonic() > until
         finally:
