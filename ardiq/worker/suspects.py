@@ -80,9 +80,14 @@ class Suspects:
         """Whether this job must not share a process."""
         return held.record.raw[5:7] != b"00" and not held.shares
 
+    @property
+    def room(self) -> bool:
+        """Whether another one may start."""
+        return self._running < self._most
+
     def reserve(self) -> bool:
         """A place for another one, which ``perform`` gives back; False while there is none."""
-        if self._running >= self._most:
+        if not self.room:
             return False
         self._running += 1
         return True
