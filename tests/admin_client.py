@@ -12,7 +12,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
+from redis.exceptions import MovedError
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from ardiq.core.address import Address, parse
@@ -93,36 +96,50 @@ class Everywhere(redis.Redis):
         self._nodes: dict[tuple[str, int], redis.Redis] = {}
         self._places = list(address.places)
         self._first = self._places[0]
+        self._slots: list[tuple[int, int, tuple[str, int]]] = []
+        self._look()
 
     def _node(self, place: tuple[str, int]) -> redis.Redis:
         if place not in self._nodes:
-            self._nodes[place] = redis.Redis(host=place[0], port=place[1], **self._options)
+            # Without retries: a node that was killed is passed over at once.
+            self._nodes[place] = redis.Redis(
+                host=place[0], port=place[1], retry=Retry(NoBackoff(), 0), **self._options
+            )
         return self._nodes[place]
 
-    def _slots(self) -> list[tuple[int, int, tuple[str, int]]]:
+    def _look(self) -> None:
+        """Ask the nodes, the last one that answered first, who holds what."""
+        self._places.sort(key=lambda place: place != self._first)
         for place in self._places:
             with contextlib.suppress(redis.ConnectionError), self._node(place).client() as one:
                 assert one.connection is not None
                 one.connection.send_command("CLUSTER SLOTS")
                 found: Any = one.connection.read_response(disable_decoding=True)
                 self._first = place
-                break
-        else:
-            raise redis.ConnectionError("no node of the cluster answers")
-        return [(low, high, (primary[0].decode(), primary[1])) for low, high, primary, *_ in found]
+                self._slots = [(low, high, (first[0].decode(), first[1])) for low, high, first, *_ in found]
+                return
+        raise redis.ConnectionError("no node of the cluster answers")
 
     def place(self, key: str | bytes) -> tuple[str, int]:
-        """Address of the master of a key."""
+        """Address of the master of a key, asked anew."""
+        self._look()
+        return self._holder(key)
+
+    def _holder(self, key: str | bytes) -> tuple[str, int]:
         slot = key_slot(key if isinstance(key, bytes) else key.encode())
-        return next(place for low, high, place in self._slots() if low <= slot <= high)
+        return next(place for low, high, place in self._slots if low <= slot <= high)
 
     def _masters(self) -> list[redis.Redis]:
-        return [self._node(place) for place in sorted({place for _, _, place in self._slots()})]
+        self._look()
+        return [self._node(place) for place in sorted({place for _, _, place in self._slots})]
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         key = next((arg for arg in args[1:] if isinstance(arg, (str, bytes)) and "{" in str(arg)), None)
         if key is not None:
-            return self._node(self.place(key)).execute_command(*args, **options)
+            try:
+                return self._node(self._holder(key)).execute_command(*args, **options)
+            except (redis.ConnectionError, MovedError):
+                return self._node(self.place(key)).execute_command(*args, **options)
         words = " ".join(str(arg) for arg in args[:2]).upper()
         if any(words.startswith(name) for name in _ALL):
             answers = [node.execute_command(*args, **options) for node in self._masters()]
