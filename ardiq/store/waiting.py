@@ -26,6 +26,7 @@ from ardiq.store.refusals import refused
 from ardiq.store.scripts import id_text
 
 POLL_FIRST, POLL_MOST = 1.0, 5.0  # seconds between looks, in case a push was lost
+HUNG_UP = 0.2  # seconds before a listener that was lost is replaced: the next may be hung up on as soon
 
 
 class Subscription:
@@ -208,4 +209,5 @@ class Waiter:
                     return True
         except (ResponseError, *LOST):
             self._local.connection = None
+            time.sleep(max(0.0, min(until - time.monotonic(), HUNG_UP)))
         return False

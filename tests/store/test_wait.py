@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -183,3 +185,24 @@ def test_many_waits_of_one_loop(redis_url: str, queue_name: str, bench: Bench) -
     records = asyncio.run(main())
     assert all(record and record[:1] == b"S" for record in records) and len(records) == 31
     assert time.monotonic() - begin < 0.95
+
+
+def test_a_listener_that_is_always_hung_up_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matrix 58: it is replaced with a pause, and the job is found by looking."""
+    bench.register(ME)
+    bench.enqueue("a")
+    waiter = Waiter(bench.store.endpoint, bench.store, bench.keys)
+    subscribe, made = waiter._subscribe, []
+
+    def cut(channel: str) -> Any:
+        made.append(channel)
+        connection = subscribe(channel)
+        connection._sock.shutdown(socket.SHUT_RDWR)
+        return connection
+
+    monkeypatch.setattr(waiter, "_subscribe", cut)
+    with pytest.raises(TimeoutError):
+        waiter.wait("a", 0.5)
+    assert len(made) < 10
+    bench.settle(ME, succeeded(bench.take(ME)["a"], ME))
+    assert waiter.wait("a", 5) == bench.redis.get(bench.keys.job("a"))
