@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import Parameter, Signature
@@ -99,7 +100,8 @@ def _secrets(value: Any, secret: bool, private: re.Pattern[str]) -> Iterator[str
         for item in value:
             yield from _secrets(item, secret, private)
     elif secret and value is not None and len(text := str(value)) >= _SHORTEST:
-        yield text
+        # As messages quote it: a key of several lines is spelt with escapes there.
+        yield from {text, repr(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def masked_text(text: str, secrets: Iterable[str]) -> str:

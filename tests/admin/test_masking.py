@@ -47,6 +47,23 @@ def test_sensitive_arguments(boss: Client, app: Ardiq, work: Work) -> None:
     assert "gout-attack" not in boss.get(LIST).content.decode()
 
 
+def test_secrets_of_several_lines(boss: Client, app: Ardiq, work: Work) -> None:
+    """S8: errors quote them with escapes, results as JSON."""
+    pem = '---BEGIN---\nfirst-"line"\nsecond\\line\n'
+
+    @app.task(name="sign", max_retries=0)
+    def sign(private_key: str, fails: bool) -> str:
+        if fails:
+            raise KeyError(private_key)
+        return private_key
+
+    jobs = [sign.enqueue_sync(pem, fails) for fails in (True, False)]
+    work()
+    for job in jobs:
+        text = page(boss, job.id)
+        assert "BEGIN" not in text and "second" not in text and "***" in text
+
+
 @pytest.mark.parametrize("kind", [Retry, partial(TaskError, "Boom")])
 def test_errors_of_ours_that_tasks_raise(boss: Client, app: Ardiq, work: Work, kind: Any) -> None:
     """S8: their text, and what they were raised from, is the task's."""
