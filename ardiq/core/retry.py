@@ -26,6 +26,7 @@ class Ending(Enum):
     HANDED_BACK = "handed back"
     EXPIRED = "expired"
     UNKNOWN = "unknown task"
+    PUT_OFF = "put off for want of a process"
     CRASHED = "crashed its workers"
     REFUSED = "refused before it ran"
 
@@ -89,6 +90,7 @@ _FIXED = {
     Ending.REFUSED: Verdict(Action.FAIL, charged=False),
 }
 
+PUT_OFF_MOST_MS = 60_000
 PARK_FIRST_MS, PARK_MOST_MS, PARK_UNTIL_MS = 1_000, 600_000, 86_400_000
 
 
@@ -103,6 +105,9 @@ def judge(
     fixed = _FIXED.get(outcome.ending)
     if fixed is not None:
         return fixed
+    if outcome.ending is Ending.PUT_OFF:
+        # The fault of the system, which may mend; no age of the job makes it the fault of the job.
+        return Verdict(Action.PARK, min(max(PARK_FIRST_MS, waited_ms // 10), PUT_OFF_MOST_MS), charged=False)
     if outcome.ending is Ending.UNKNOWN:
         # A tenth of the age so far: seconds at first for a rolling deploy, minutes later.
         if waited_ms >= PARK_UNTIL_MS:

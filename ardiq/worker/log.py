@@ -27,7 +27,7 @@ _WORDS = {
     events.FAILED: (logging.ERROR, "failed"),
     events.ABORTED: (logging.WARNING, "was aborted"),
     events.EXPIRED: (logging.WARNING, "expired before it started"),
-    events.PARKED: (logging.WARNING, "is parked: no worker here knows its task"),
+    events.PARKED: (logging.WARNING, "is parked: no worker here can run it just now"),
     events.CRASHED: (logging.WARNING, "killed its process"),
     events.REFUSED: (logging.WARNING, "had been taken over; what came of it here is dropped"),
 }

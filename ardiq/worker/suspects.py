@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ardiq.core import events
-from ardiq.core.errors import BrokerError, JobCrashed, UnknownTask
+from ardiq.core.errors import BrokerError, JobCrashed
 from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
 from ardiq.core.retry import Ending, Outcome
@@ -213,7 +213,7 @@ class Suspects:
     def _put_off(self, held: Held, how: str) -> Outcome:
         reason = f"the process of its own that the job needs {how}"
         log.error("Job %s is put off: %s.", held.record.id, reason)
-        return Outcome(Ending.UNKNOWN, error=UnknownTask(f"Not started: {reason}."))
+        return Outcome(Ending.PUT_OFF, error=JobCrashed(f"Not started: {reason}."))
 
     def _stopped(self, held: Held) -> Outcome:
         if held.stop is Stop.ABORT:

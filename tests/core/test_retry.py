@@ -164,6 +164,12 @@ def test_an_unknown_task_is_not_parked_for_ever() -> None:
     assert judge(Outcome(Ending.UNKNOWN), 0, NOW, PARK_UNTIL_MS) == Verdict(Action.FAIL, charged=False)
 
 
+@pytest.mark.parametrize(("waited", "delay"), [(0, 1_000), (100_000, 10_000), (10 * PARK_UNTIL_MS, 60_000)])
+def test_want_of_a_process_is_not_the_fault_of_the_job(waited: int, delay: int) -> None:
+    """R7: it is put off, uncharged, however old it is."""
+    assert judge(Outcome(Ending.PUT_OFF), 0, NOW, waited) == Verdict(Action.PARK, delay, charged=False)
+
+
 @pytest.mark.parametrize(
     ("error", "ending"),
     [
