@@ -10,7 +10,7 @@ from ardiq.core.errors import BrokerError
 from ardiq.store.awake import Awake
 from ardiq.store.client import CALLER_TIMEOUT
 from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
-from ardiq.store.link import Link, Refusal
+from ardiq.store.link import Link, Refusal, let_go
 from ardiq.store.refusals import Patience, Unavailable, refused
 from ardiq.store.scripts import Call
 
@@ -36,6 +36,7 @@ class AsyncStore:
             return self._link
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
+            self._opening.add_done_callback(let_go)
         # Shielded: one caller that gives up must not close the door on the others.
         return await asyncio.shield(self._opening)
 

@@ -24,6 +24,12 @@ class Refusal(Exception):
     """An error reply; the connection is fine."""
 
 
+def let_go(future: asyncio.Future[Any]) -> None:
+    """Look at it, so that the loop does not complain of an error when nobody waits for it any more."""
+    if not future.cancelled():
+        future.exception()
+
+
 async def _discard(connection: Any) -> None:
     if connection is not None:
         with contextlib.suppress(Exception):

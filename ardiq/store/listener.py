@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
-from ardiq.store.link import Link, Refusal
+from ardiq.store.link import Link, Refusal, let_go
 from ardiq.store.refusals import Unavailable, refused
 from ardiq.store.scripts import id_text, pack
 
@@ -56,16 +55,10 @@ class Listener(Link):
     def _watch(self) -> None:
         super()._watch()
         if not self.closed and not self._waiting and self._loop.time() - self._heard > SILENCE:
-            self.send(_PING).add_done_callback(_let_go)
+            self.send(_PING).add_done_callback(let_go)
 
     def _lose(self, error: ConnectionError) -> None:
         if not self.closed:
             self.open = False
             super()._lose(error)
             self._told(None)
-
-
-def _let_go(pong: asyncio.Future[object]) -> None:
-    # Looked at, so that the loop does not complain of an error that nobody asked for.
-    if not pong.cancelled():
-        pong.exception()

@@ -21,6 +21,7 @@ from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import CALLER_TIMEOUT, Store
 from ardiq.store.endpoint import LOST, Endpoint
 from ardiq.store.keys import Keys
+from ardiq.store.link import let_go
 from ardiq.store.listener import SILENCE, Listener
 from ardiq.store.refusals import refused
 from ardiq.store.scripts import id_text
@@ -108,6 +109,7 @@ class AsyncWaiter:
         # One try for all who wait: one after the other, the last of them would hear too late (C13).
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
+            self._opening.add_done_callback(let_go)
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -93,6 +94,21 @@ def test_a_server_that_never_answers(mute: str) -> None:
         calls = [partial(refused, partial(call, Ardiq("q", redis_url=mute))) for call in CALLS.values()]
         for done in [threads.submit(call) for call in calls]:
             assert isinstance(done.result(), BrokerError)
+
+
+def test_whoever_stops_waiting_leaves_no_noise(mute: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The try to connect goes on without the caller; that it failed is no error of the loop."""
+
+    async def give_up() -> None:
+        app = Ardiq("q", redis_url=mute)
+        for call in (app.send("t", 1), app.result("x", timeout=30)):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(call, 0.1)
+        await asyncio.sleep(3)
+        gc.collect()
+
+    asyncio.run(give_up())
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.fixture
