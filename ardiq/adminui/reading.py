@@ -56,6 +56,9 @@ class Run:
         return max(0, self.ended - self.started) if self.started and self.ended else None
 
 
+_FLAGS = re.compile(r"^\(\?[aiLmsux]+\)")
+
+
 @cache
 def _joined(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns), re.IGNORECASE)
@@ -68,11 +71,19 @@ def own_filter() -> Any:
     return None if type(found) is SafeExceptionReporterFilter else found
 
 
+def _scoped(pattern: re.Pattern[str]) -> str:
+    """A pattern with its own flags, as a part of another one."""
+    own = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
+    flags = "".join(letter for letter, flag in own.items() if pattern.flags & flag)
+    end = "\n" if "x" in flags else ""  # it may end in a comment
+    return f"(?{flags}:{_FLAGS.sub('', pattern.pattern)}{end})"
+
+
 def private_names(sensitive: tuple[str, ...]) -> re.Pattern[str]:
     """Names whose values nobody is shown: by how they sound, to us and to the project's own filter, and
     those that the task calls sensitive."""
     theirs = getattr(own_filter(), "hidden_settings", None)
-    patterns = [theirs.pattern] if isinstance(theirs, re.Pattern) else []
+    patterns = [_scoped(theirs)] if isinstance(theirs, re.Pattern) else []
     return _joined(PRIVATE.pattern, *patterns, *(rf"^{re.escape(name)}(\[\d+\])?$" for name in sensitive))
 
 

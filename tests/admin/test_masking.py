@@ -99,6 +99,24 @@ def test_the_filter_of_the_project(boss: Client, app: Ardiq, work: Work, careful
     assert "hat" in text
 
 
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        re.compile("SHOE|PASS"),
+        re.compile("(?i)shoe|pass"),
+        re.compile("(?x) SHOE  # what they wear\n | PASS  # and say", re.IGNORECASE),
+        re.compile(r"(SHOE|PASS)S?_?\1?"),
+    ],
+)
+def test_however_the_project_spells_its_pattern(
+    careful: None, monkeypatch: pytest.MonkeyPatch, theirs: re.Pattern[str]
+) -> None:
+    """S8: with its flags and comments."""
+    monkeypatch.setattr(Careful, "hidden_settings", theirs)
+    private = reading.private_names(("pin",))
+    assert all(map(private.search, ("shoes", "my_SHOE", "pin", "token"))) and not private.search("hat")
+
+
 @pytest.mark.parametrize("name", SafeExceptionReporterFilter.hidden_settings.pattern.split("|"))
 def test_what_django_hides_is_hidden(name: str) -> None:
     """S8: its own filter adds nothing to the names that sound like secrets, so that authors have names."""
