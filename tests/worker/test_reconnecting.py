@@ -151,10 +151,15 @@ def test_a_lost_lease(app: Ardiq, working: Make, redis_url: str) -> None:
         job = long.enqueue_sync()
         until(lambda: job.status_sync() is JobStatus.RUNNING)
         name = here.worker._held_by.lease.token
-        # As if another worker had reaped it: its held jobs go back with a crash.
-        client.zadd(app.broker.keys.workers, {name: 1})
         app.broker.store.run(verbs.register(app.broker.keys, "0" * 32, 60_000, {"name": "reaper"}))
-        app.broker.store.run(verbs.claim(app.broker.keys, "0" * 32, 1, 60_000, 0, [("default", 0)]))
+
+        def reaped() -> bool:
+            """As if another worker had done it. A beat in between keeps the lease: then once more."""
+            client.zadd(app.broker.keys.workers, {name: 1}, xx=True)
+            app.broker.store.run(verbs.claim(app.broker.keys, "0" * 32, 1, 60_000, 0, [("default", 0)]))
+            return client.zscore(app.broker.keys.workers, name) is None
+
+        until(reaped)
         app.broker.store.run(verbs.unregister(app.broker.keys, "0" * 32))
         found = job.result_sync(timeout=10)
         assert here.worker._held_by.lease.token != name
