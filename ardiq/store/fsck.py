@@ -206,7 +206,7 @@ class _Check:
         fits = _RECORD.match(start)
         if fits is None or fits.end() + int(fits[1], 16) + int(fits[2], 16) > size:
             self.report.add(
-                "unreadable", id, "job {it} cannot be read; look at it, then delete it in the admin"
+                "unreadable", id, "job {it} cannot be read; look at it in the admin, then call delete() on it"
             )
             return
         letter, head, at = start[:1], start[:37], int(start[18:29], 16)

@@ -119,3 +119,18 @@ def test_a_claim_goes_on_beside_a_lane_of_a_wrong_type(bench: Bench, broken: str
     else:
         pytest.fail(f"found {found}, and nobody was told of the lane")
     bench.redis.delete(bench.keys.lane(broken))
+
+
+@pytest.mark.parametrize(
+    "broken", [b"Zunknown", b"F", b"F00000000000000000000000000000000000low\nname\n\nzz"]
+)
+def test_deleting_and_replaying_go_on_beside_a_broken_record(bench: Bench, broken: bytes) -> None:
+    """R9: it can be deleted, which is the way out that the check names; the others of its batch are done."""
+    bench.register(W1)
+    bench.enqueue("a", "b")
+    bench.settle(W1, *(ended(job, W1, JobStatus.FAILED) for job in bench.take(W1).values()))
+    bench.redis.set(bench.keys.job("broken"), broken)
+    answers = bench.run(verbs.replay(bench.keys, ["a", "broken", "b"]))
+    assert answers == {"a": "queued", "broken": "not ended", "b": "queued"}
+    assert bench.run(verbs.delete(bench.keys, ["a", "broken", "b"])) == dict.fromkeys(answers, True)
+    assert not bench.redis.exists(bench.keys.job("broken"))

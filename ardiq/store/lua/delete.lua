@@ -20,7 +20,7 @@ for i, id in ipairs(ARGV) do
       if redis.call('LLEN', prefix .. 'lane:' .. lane) <= 1000 then
         redis.call('LREM', prefix .. 'lane:' .. lane, 1, id)
       end
-    else
+    elseif ENDED[letter] then
       redis.call('ZREM', prefix .. 'ended:' .. ENDED[letter], id)
     end
     redis.call('DEL', key)

@@ -1,7 +1,7 @@
 -- Run an ended job again under its own id: fresh budget, same call, the old outcome goes first.
 -- KEYS 1: prefix
 -- ARGV 0 + 1 n: ids
--- RETURNS for each id: 1 queued again, 0 not an ended job, 2 its unique slot is taken by another job
+-- RETURNS for each id: 1 queued again, 0 not an ended job that can be read, 2 its unique slot is taken by another job
 -- WHY one script: the old outcome, its place in the list and the new life change together
 
 local now = clock()
@@ -29,6 +29,9 @@ local function replay(id)
     end
   end
   local calls = string.sub(record, stop + 1, stop + 6)
+  if not tonumber(calls, 16) then
+    return 0  -- a record that is cut short: there is no call to run
+  end
   redis.call('SET', key, 'Q' .. string.sub(record, 2, 2) .. '00000' .. stamp .. stamp .. '00000000'
     .. string.sub(record, 38, stop) .. calls .. '000000'
     .. string.sub(record, stop + 13, stop + 12 + tonumber(calls, 16)))
