@@ -128,6 +128,12 @@ def _answers(reply: Any) -> list[bool | str]:
     return [answer == 1 if answer.__class__ is int else id_text(answer) for answer in reply]
 
 
+def load_for_worker() -> None:
+    """Read what a worker sends from disk now: later there may be no file descriptor to read it with."""
+    for name in ("register", "claim", "settle", "renew", "reconcile", "unregister"):
+        script(name)
+
+
 def register(keys: Keys, worker: str, lease_ms: int, about: Mapping[str, Part]) -> Call:
     """Give a worker its lease. Answers the time of the server."""
     fields = [part for item in about.items() for part in item]

@@ -96,6 +96,7 @@ class Worker:
         """Work. Returns after a clean stop; raises what ended a part of the worker that must not end."""
         self._loop = asyncio.get_running_loop()
         self._clock = Clock()
+        verbs.load_for_worker()
         self._commit = AsyncStore(self._endpoint, limit=SILENCE, retry=False)
         self._wake = AsyncStore(self._endpoint, limit=IDLE + SILENCE, retry=False)
         try:

@@ -124,8 +124,9 @@ async def grab(seconds: float) -> int:
         note("full", len(files))
         files.append(open("/dev/null"))  # noqa: SIM115
         await asyncio.sleep(seconds)
-    for file in files:
-        file.close()
+    finally:
+        for file in files:
+            file.close()
     ended()
     return len(files)
 
