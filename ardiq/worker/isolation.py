@@ -7,6 +7,7 @@ to Redis, goes to the parent, which holds the lease.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ from ardiq.worker.lease import Lease
 from ardiq.worker.runner import Around, Runner
 
 NAME = "ardiq-suspect"
+TICK = 0.25  # seconds
 BEGAN, SETTLED, UNKNOWN = "began", "settled", "unknown"
 
 
@@ -106,6 +108,37 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+class _Watch(threading.Thread):
+    """A loop that does not turn for three leases ends this process, as it would end a worker (R6)."""
+
+    def __init__(self, lease_ms: int) -> None:
+        super().__init__(name="ardiq-watch", daemon=True)
+        self._lease = lease_ms / 1000
+        self._ticked = time.monotonic()
+
+    def begin(self) -> None:
+        """Watch the running loop, to its end."""
+        self._ticking = asyncio.ensure_future(self._tick())
+        self.start()
+
+    async def _tick(self) -> None:
+        while True:
+            self._ticked = time.monotonic()
+            await asyncio.sleep(TICK)
+
+    def run(self) -> None:
+        woke = time.monotonic()
+        while True:
+            time.sleep(TICK)
+            before, woke = woke, time.monotonic()
+            if woke - before > self._lease:
+                # This thread did not run either: the whole process was stopped.
+                self._ticked = woke
+            elif woke - self._ticked > 3 * self._lease:
+                faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+                os._exit(70)
+
+
 def work(connection: Connection, errand: Errand, parts: Parts) -> None:
     """Run the job, send its settlement, and end this process whatever the task has left running."""
     asyncio.run(_work(connection, errand, parts))
@@ -128,7 +161,9 @@ async def _work(connection: Connection, errand: Errand, parts: Parts) -> None:
     told.subscribe(outbox.hear)
     judge = Judge(errand.worker, parts.options, parts.codec, errand.clock, outbox, parts.hooks, told)
     runner = Runner(parts.options, parts.codec, errand.clock, parts.around, judge)
+    watch = _Watch(parts.options.lease_ms)
     async with parts.lifespans():
+        watch.begin()
         if held.definition.is_async:
             await runner.perform(held, lambda held: None)
             return

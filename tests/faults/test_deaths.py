@@ -172,7 +172,8 @@ def test_a_zombie(field: Field, report: Report) -> None:
 @pytest.mark.soak
 @pytest.mark.fault("10", "the loop is blocked for ever")
 def test_a_loop_blocked_for_ever(field: Field, report: Report) -> None:
-    """Exit 70 once; from then on the guilty job blocks only a process of its own, and can be aborted."""
+    """Exit 70, once; from then on the guilty job blocks only processes of its own, which end alike, until it
+    is dead at CRASH_LIMIT."""
     guilty = field.enqueue(1, "clog", 3_600)
     first = field.start(LEASE_MS=600)
     field.wait_started(1)
@@ -184,9 +185,10 @@ def test_a_loop_blocked_for_ever(field: Field, report: Report) -> None:
     second = field.start(LEASE_MS=600)
     field.wait_done(innocent)
     assert second.popen.poll() is None, second.text
-    field.wait_started(len(field.starts()) + 1)
-    assert field.app.job(guilty[0]).abort_sync()
-    field.wait_done(guilty, 10)
+    field.wait_done(guilty, 30)
+    result = field.app.job(guilty[0]).result_sync()
+    assert result is not None and result.error is not None and "exit code 70" in result.error.message
+    assert field.starts()[guilty[0]] == 3
     field.count(report)
     assert (report.lost, report.stuck) == (0, 0)
     assert report.twice <= HELD + 1
