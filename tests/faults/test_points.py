@@ -22,6 +22,7 @@ WITH_LOST_REPLY = ("before_reconcile", "after_reconcile")
 WITH_SIGTERM = ("before_give_back", "before_unregister")
 LEASE = {"LEASE_MS": 1_000}
 HELD = 8  # of one worker of a field: CONCURRENCY + PREFETCH
+UNCOMMITTED = 8  # what may have ended while the last batch was on its way
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_killed_at(field: Field, network: Network, report: Report, point: str) -
     assert (report.lost, report.stuck) == (0, 0)
     assert field.succeeded()
     # What was held and had not begun is charged as well; what had not been held is not.
-    assert report.twice <= charged <= HELD
+    assert report.twice <= charged <= HELD + UNCOMMITTED
     assert heir.stop() == 0, heir.text
 
 
@@ -106,7 +107,8 @@ def test_frozen_at(field: Field, network: Network, report: Report, point: str) -
     report.note = f"{charged} charged, 0 of {len(ids)} ends rewritten"
     assert (report.lost, report.stuck) == (0, 0)
     assert field.succeeded()
-    assert report.twice <= charged <= HELD
+    # Beside what runs or waits in it, it holds what has ended and is not committed: that, too, runs again.
+    assert report.twice <= charged <= HELD + UNCOMMITTED
 
 
 @pytest.mark.soak
@@ -125,7 +127,7 @@ def test_broken_at(field: Field, network: Network, report: Report, point: str) -
     assert (report.lost, report.stuck) == (0, 0)
     assert field.succeeded()
     # Beside what it held: what had ended and was not committed, for it had stopped committing.
-    assert report.twice <= field.crashes(ids) <= HELD + 8
+    assert report.twice <= field.crashes(ids) <= HELD + UNCOMMITTED
     assert heir.stop() == 0, heir.text
 
 
