@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from ardiq.core.job import JobStatus, id_for
     from ardiq.core.outcome import TaskResult
     from ardiq.results import Job, JobInfo
-    from ardiq.shortcuts import cron as cron  # kept for the release that brings it, so not in __all__
-    from ardiq.shortcuts import enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
+    from ardiq.shortcuts import cron, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
 
 _HOMES = {
     "ardiq.api": ("Ardiq",),
@@ -47,6 +46,7 @@ __all__ = [
     "TaskError",
     "TaskResult",
     "__version__",
+    "cron",
     "current_job",
     "enqueue_many",
     "enqueue_many_sync",

@@ -14,10 +14,12 @@ from ardiq import bulk, conf, owners
 from ardiq.connection import Broker, broker
 from ardiq.core.names import check_name, did_you_mean
 from ardiq.core.options import Options
+from ardiq.core.recurrence import Recurrence
 from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.core.retry import Backoff
 from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task
 from ardiq.owners import ErrorHook, Lifespan
+from ardiq.recurring import Recurring
 from ardiq.results import Job
 from ardiq.window import Window
 
@@ -29,7 +31,7 @@ Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 TASK_OPTIONS = {"name", "priority"} | {field.name for field in fields(Definition)} - {"fn", "lane"}
 
 
-class Ardiq(Window):
+class Ardiq(Window, Recurring):
     """One queue: its options, its tasks, and the ways to enqueue and to look.
 
     Inside a Django project the options of the same queue in ``settings.ARDIQ`` hold where none are
@@ -54,6 +56,7 @@ class Ardiq(Window):
         self._broker: tuple[object, Broker] | None = None
         self.registry = Registry()
         self.tasks: dict[str, Task[..., Any]] = {}
+        self.crons: dict[str, Recurrence] = {}
         self.error_hooks: list[ErrorHook] = []
         self.lifespan_hooks: list[Lifespan] = []
         self.state = SimpleNamespace()

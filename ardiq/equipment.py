@@ -12,6 +12,7 @@ from django.apps import apps as django_apps
 from ardiq import conf, owners
 from ardiq.core.errors import OptionError
 from ardiq.core.options import Options
+from ardiq.core.recurrence import Recurrence
 from ardiq.core.registry import Definition
 from ardiq.worker.judge import ErrorHook
 from ardiq.worker.runner import Around
@@ -50,6 +51,23 @@ class Finder:
                     self._known[name] = found
                     break
         return found
+
+
+class Timetables:
+    """The recurring tasks of all the Ardiq objects of one queue in this process."""
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._owners: dict[str, owners.Owner] = {}
+
+    def recurrences(self) -> list[Recurrence]:
+        found = [(owner, one) for owner in owners.of(self._queue) for one in owner.recurrences()]
+        self._owners = {one.name: owner for owner, one in found}
+        return [one for _, one in found]
+
+    def make(self, recurrence: Recurrence) -> tuple[str, str, bytes]:
+        """The job of an occurrence."""
+        return self._owners[recurrence.name].offer(recurrence)
 
 
 def hooks_of(queue: str) -> list[ErrorHook]:

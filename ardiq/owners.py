@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ardiq.connection import Broker
 from ardiq.core.options import Options
+from ardiq.core.recurrence import Recurrence
 from ardiq.core.registry import Registry
 
 ErrorHook = Callable[..., Any]
@@ -20,6 +21,7 @@ class Owner(Protocol):
 
     queue_name: str
     registry: Registry
+    crons: dict[str, Recurrence]
     error_hooks: list[ErrorHook]
     lifespan_hooks: list[Lifespan]
     from_settings: bool
@@ -28,6 +30,8 @@ class Owner(Protocol):
     def options(self) -> Options: ...
     @property
     def broker(self) -> Broker: ...
+    def recurrences(self) -> list[Recurrence]: ...
+    def offer(self, recurrence: Recurrence) -> tuple[str, str, bytes]: ...
     def check_lane(self, lane: str) -> str: ...
 
 

@@ -16,7 +16,7 @@ from ardiq import conf, isolated, owners
 from ardiq.connection import broker
 from ardiq.core.events import Events
 from ardiq.core.options import Options
-from ardiq.equipment import Finder, hooks_of, lifespans_of, upkeep, worker_options
+from ardiq.equipment import Finder, Timetables, hooks_of, lifespans_of, upkeep, worker_options
 from ardiq.owners import Owner
 from ardiq.version import __version__
 from ardiq.worker import log as job_log
@@ -65,6 +65,7 @@ def build(
         burst=burst,
         listed_ms=lambda: _listed_ms(queue, options),
         isolation=(isolated.main, isolated.nursery),
+        timetables=Timetables(queue),
         limits=limits,
     )
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NoReturn, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from django.core.exceptions import ImproperlyConfigured
 
 from ardiq import conf
 from ardiq.api import Ardiq
-from ardiq.core.errors import ArdiqError
 from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task
 from ardiq.results import Job
 
@@ -53,12 +52,9 @@ def task(fn: Callable[..., Any] | None = None, /, *, queue: str = "default", **o
     return owner.task(**options) if fn is None else owner.task(fn)
 
 
-def cron(*args: Any, **options: Any) -> NoReturn:
-    """Recurring tasks are not in this release; the name is kept for them."""
-    raise ArdiqError(
-        "Recurring tasks (@cron) are not in this release of ardiq; enqueue the task with schedule_ms, "
-        "or from the cron of the system."
-    )
+def cron(expression: str | None = None, /, *, queue: str = "default", **options: Any) -> Decorator:
+    """Register a recurring task of a queue in settings; options as of ``Ardiq.cron``."""
+    return _owner(queue).cron(expression, **options)
 
 
 _owner = queue

@@ -21,4 +21,10 @@ def lines(name: str, queues: list[Options], burst: bool, processes: int = 1) -> 
             f"  tasks        {len(tasks)}"
             + (f": {', '.join(tasks)}" if tasks else " (no tasks.py has any yet)"),
         ]
+        crons = {one.name: one for owner in owners.of(options.queue) for one in owner.recurrences()}
+        if crons:
+            spelt = (f"{name} ({crons[name].timetable.spelt})" for name in sorted(crons))
+            out += [
+                f"  crons        {len(crons)}: {', '.join(spelt)}" + (", not in a burst" if burst else "")
+            ]
     return out

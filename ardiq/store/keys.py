@@ -12,6 +12,7 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``ended:<status>``    zset    id -> end, ms: for listing; trimmed by age and count
 ``wake``              list    one wake-up token at most; losing it costs a poll, never a job
 ``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
+``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
 ``waiters``           hash    id -> clients that wait for it: a settle notifies only those
 ``aborts``            zset    id -> when a running job was asked to abort, ms
 ``control``           pubsub  ids to abort, for workers
@@ -27,7 +28,7 @@ from ardiq.core.job import JobStatus
 TYPES = {
     "job:": "string", "lane:": "list", "scheduled": "zset", "workers": "zset", "held:": "hash",
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "waiters": "hash",
-    "aborts": "zset",
+    "aborts": "zset", "cron": "hash",
 }  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def type_of(name: str) -> str:
 class Keys:
     """The keys of one queue. Clients that share a server but not a queue never share a key."""
 
-    __slots__ = ("aborts", "control", "prefix", "queue", "scheduled", "waiters", "wake", "workers")
+    __slots__ = ("aborts", "control", "cron", "prefix", "queue", "scheduled", "waiters", "wake", "workers")
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
@@ -48,6 +49,7 @@ class Keys:
         self.scheduled = prefix + "scheduled"
         self.workers = prefix + "workers"
         self.wake = prefix + "wake"
+        self.cron = prefix + "cron"
         self.waiters = prefix + "waiters"
         self.aborts = prefix + "aborts"
         self.control = prefix + "control"

@@ -26,6 +26,8 @@ from ardiq.worker.outage import Outage
 MOST_BYTES = 4_194_304  # of one settle, unless one verdict alone is larger
 MOST_UNFLUSHED = 2_000  # jobs; beyond this the worker claims no more until Redis answers
 
+Batch = list[tuple[Held, Settlement]]
+
 
 class Settler:
     """``settled`` is told of each batch that has left: its jobs, those refused, if the lease was lost."""
@@ -36,7 +38,7 @@ class Settler:
         keys: Keys,
         options: Options,
         listed_ms: Callable[[], int],
-        settled: Callable[[list[Held], dict[str, str], bool], None],
+        settled: Callable[[Batch, dict[str, str], bool], None],
         outage: Outage,
     ) -> None:
         self._store, self._keys, self._options = store, keys, options
@@ -81,9 +83,9 @@ class Settler:
             if not self._pending:
                 self._some.clear()
                 self._idle.set()
-            self._settled([held for held, _ in batch], refused, lease.lost)
+            self._settled(batch, refused, lease.lost)
 
-    def _batch(self) -> list[tuple[Held, Settlement]]:
+    def _batch(self) -> Batch:
         """The first verdicts that belong to one lease: a settle speaks for one worker. No more of them than
         a slow network takes in before its silence counts as death."""
         lease = self._pending[0][0].lease
@@ -92,7 +94,7 @@ class Settler:
         fit = bisect_right(list(sizes), MOST_BYTES)
         return batch[: max(fit, 1)]
 
-    async def _commit(self, lease: Lease, batch: list[tuple[Held, Settlement]]) -> dict[str, str]:
+    async def _commit(self, lease: Lease, batch: Batch) -> dict[str, str]:
         call = verbs.settle(
             self._keys,
             lease.token,

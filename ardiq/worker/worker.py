@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ardiq.core.codec import Codec
@@ -31,7 +32,8 @@ from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
 from ardiq.worker.runner import Around, Runner
-from ardiq.worker.settler import Settler
+from ardiq.worker.schedule import Schedule, Timetables
+from ardiq.worker.settler import Batch, Settler
 from ardiq.worker.slots import LEAKS, Slots
 from ardiq.worker.suspects import Main, Suspects
 
@@ -65,6 +67,7 @@ class Worker:
         burst: bool = False,
         listed_ms: Callable[[], int] | None = None,
         isolation: tuple[Main, Callable[[], str]] | None = None,
+        timetables: Timetables | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.name = name
@@ -79,6 +82,8 @@ class Worker:
         self._about = dict(about or {})
         self._burst = burst
         self._isolation = isolation
+        self._timetables = None if burst else timetables  # a burst does what is due, and makes nothing due
+        self._schedule: Schedule | None = None
         self._limits = limits or Limits()
         self._listed_ms = listed_ms or (lambda: max(options.result_ttl_ms, 0))
         self._outage = Outage()
@@ -121,6 +126,7 @@ class Worker:
                 tick(self._tick),
                 listen_for_aborts(self._endpoint, self.keys, self.abort, self._ask_for_aborts),
                 self._alarm.ringing(),
+                *([self._schedule.run()] if self._schedule is not None else ()),
             )
             drain = Drain(self._slots, self._held_by, self._settler, self._commit, self._give_back)
             # The loop must go on to be seen to tick: a long drain is no stall.
@@ -150,13 +156,13 @@ class Worker:
             self._commit, self.keys, options, self._listed_ms, self._settled, self._outage
         )
         judge = Judge(self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events)
+        if self._timetables is not None:
+            self._schedule = Schedule(self._commit, self.keys, self._clock, self._timetables)
         runner = Runner(options, self._codec, self._clock, self._around, judge)
         thread_ends = self._around.thread_ends if self._around else lambda: None
 
         def suspects(slots: Slots) -> Suspects | None:
-            if self._isolation is None:
-                return None
-            return Suspects(
+            return self._isolation and Suspects(
                 *self._isolation, self._commit, self.keys, self.name, options, self._clock, runner, judge,
                 slots.tell_to_stop, slots.run_here,
             )  # fmt: skip
@@ -227,8 +233,11 @@ class Worker:
         held.over = True
         self._settler.add(held, verbs.given_back(held.record, held.claim))
 
-    def _settled(self, batch: list[Held], refused: dict[str, str], lost: bool) -> None:
+    def _settled(self, settled: Batch, refused: dict[str, str], lost: bool) -> None:
+        batch = [held for held, _ in settled]
         self._held_by.settled(batch)
+        if self._schedule is not None:
+            self._schedule.settled(settled)
         self.processed += len(batch)
         self._limits.count(batch)
         if not refused and not lost:
@@ -270,10 +279,8 @@ class Worker:
 
     def _renewed(self, lease: Lease, answer: verbs.Renewed) -> None:
         """Called in the renewal thread."""
-        try:
+        with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._hear, lease, answer)
-        except RuntimeError:
-            return  # the loop has ended
 
     def _hear(self, lease: Lease, answer: verbs.Renewed) -> None:
         pump = self._held_by

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ardiq import Ardiq, ArdiqError, Job, JobStatus, cron
+from ardiq import Ardiq, Job, JobStatus
 
 
 @pytest.fixture
@@ -59,9 +59,3 @@ def test_pending_is_what_may_still_run(status: JobStatus) -> None:
     """E3: an unknown job is neither finished nor pending, so that nobody waits for it for ever."""
     assert status.pending == (status in ("scheduled", "queued", "running"))
     assert status.finished == (status in ("succeeded", "failed", "aborted", "expired"))
-
-
-def test_recurring_tasks_say_that_they_are_not_there_yet() -> None:
-    """What is not in this release is refused by name, with a way to do it meanwhile."""
-    with pytest.raises(ArdiqError, match=r"not in this release.*schedule_ms"):
-        cron("* * * * *")

@@ -82,7 +82,8 @@ ROWS = [
     Row("53", "retry storm after an outage", "0", "0", "P"),
     Row("54", "same id from 50 processes", "-", "0", "P"),
     Row("55", "abort races with claim, settle, retry, reap", "0", "0", "MP"),
-    # 56 and 57 (cron) follow with periodic tasks.
+    Row("56", "recurring tasks: many workers, many clocks", "0", "0", "MP"),
+    Row("57", "all workers away over occurrences", "by policy", "0", "P"),
     Row("58", "waiter gone, 10,000 waiters, message lost", "-", "-", "P"),
     Row("59", "worker name used again", "0", "0", "U"),
     Row("60", "two versions at once", "0", "0", "P"),

@@ -1,0 +1,47 @@
+-- Make jobs of occurrences of recurring tasks, each once, over any number of workers and their clocks.
+-- KEYS 1: prefix
+-- ARGV 0 + 6 n: name, occurrence ms, overlap ('skip' or 'queue'), id, lane, the record behind its worker field
+-- RETURNS {now, answer, ...}: 'fired'; 'early' not due by this clock; 'done' somebody has fired it; 'busy' the
+--   last one still runs or waits; 'paused'
+-- WHY one script: the mark of what has been fired and the job that comes of it are one step. The mark only
+--   rises, so that neither a late worker, nor a repeat, nor a clock that is set back fires anything twice (R19)
+
+local cron = prefix .. 'cron'
+local now = clock()
+local stamp = hex(now)
+local out, lanes = { now }, {}
+
+local function fire(i)
+  local name, at, id = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 3]
+  if at > now then
+    return 'early'
+  end
+  local mark, last, paused = unpack(redis.call('HMGET', cron, 'mark:' .. name, 'last:' .. name, 'paused:' .. name))
+  if mark and tonumber(mark) >= at then
+    return 'done'
+  end
+  local letter = last and redis.call('GETRANGE', prefix .. 'job:' .. last, 0, 0) or ''
+  local busy = ARGV[i + 2] == 'skip' and (letter == 'Q' or letter == 'R' or letter == 'D')
+  if paused or busy then
+    redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1])
+    return paused and 'paused' or 'busy'
+  end
+  -- The job before the mark: a full server refuses the first write, and then nothing has happened (R8).
+  redis.call('SET', prefix .. 'job:' .. id, 'Q000000' .. stamp .. stamp .. '00000000' .. ARGV[i + 5])
+  redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1], 'last:' .. name, id)
+  local lane = ARGV[i + 4]
+  lanes[lane] = lanes[lane] or {}
+  table.insert(lanes[lane], id)
+  return 'fired'
+end
+
+for i = 1, #ARGV, 6 do
+  out[#out + 1] = fire(i)
+end
+for lane, ids in pairs(lanes) do
+  redis.call('RPUSH', prefix .. 'lane:' .. lane, unpack(ids))
+end
+if next(lanes) then
+  wake()
+end
+return out

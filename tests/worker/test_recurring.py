@@ -1,0 +1,178 @@
+"""Recurring tasks: each occurrence once, over any number of workers (G1, G4-G7)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from ardiq import Ardiq
+from ardiq.core.cron import Timetable
+from ardiq.core.errors import UnknownTask
+from ardiq.core.recurrence import Recurrence
+from ardiq.store import recurring
+from tests.server import admin
+from tests.workers import Working, until
+
+Make = Callable[..., Working]
+
+
+def offered(app: Ardiq, name: str, at: int, overlap: str = "skip") -> str:
+    id, lane, tail = app.offer(app.crons[name])
+    _, answers = app.broker.store.run(recurring.offer(app.broker.keys, [(name, at, overlap, id, lane, tail)]))
+    return str(answers[0])
+
+
+def now(app: Ardiq) -> int:
+    return int(app.broker.store.run(recurring.now()))
+
+
+@pytest.mark.fault("56", "five workers, every second")
+def test_five_workers_and_each_occurrence_once(app: Ardiq, working: Make) -> None:
+    """G4: every second for a few seconds; five workers offer each of them, and one is taken."""
+    fired: list[float] = []
+
+    @app.cron(every=1, overlap="queue", name="beat")
+    async def beat() -> None:
+        fired.append(time.monotonic())
+
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(working())
+        until(lambda: len(fired) >= 4, 20)
+        gaps = [later - earlier for earlier, later in itertools.pairwise(fired)]
+        assert all(0.5 < gap < 1.9 for gap in gaps), gaps
+    [state] = app.schedules_sync()
+    assert (state.name, state.timetable, state.paused) == ("beat", "every 1s", False)
+    assert state.last_at and state.next_at > state.last_at and state.last_status == "succeeded"
+    assert app.info_sync(state.last_job).name == "beat"  # type: ignore[union-attr]
+
+
+@pytest.mark.fault("56", "late, early and repeated offers")
+def test_the_mark_only_rises(app: Ardiq) -> None:
+    """R19: not twice, not before its time, not after a clock was set back."""
+    app.cron(every=60, name="t", overlap="queue")(lambda: None)
+    start = now(app)
+    app.broker.store.run(recurring.marks(app.broker.keys, ["t"]))
+    assert offered(app, "t", start + 60_000) == "early"
+    with admin(app.options.redis_url) as client:
+        client.hset(app.broker.keys.cron, "mark:t", start - 120_000)
+    assert offered(app, "t", start - 60_000) == "fired"
+    assert offered(app, "t", start - 60_000) == "done"
+    assert offered(app, "t", start - 90_000) == "done"
+    assert offered(app, "t", start - 1, "queue") == "fired"
+    assert app.queue_size_sync() == 2
+
+
+def test_overlap(app: Ardiq) -> None:
+    """G1: while the last one waits or runs, the next is left out, or queued."""
+    app.cron(every=60, name="t")(lambda: None)
+    start = now(app)
+    assert offered(app, "t", start - 3) == "fired"
+    assert offered(app, "t", start - 2) == "busy"
+    assert offered(app, "t", start - 1, "queue") == "fired"
+    assert app.queue_size_sync() == 2
+
+
+def test_pause_and_resume(app: Ardiq) -> None:
+    """G6: what falls into a pause is over when it ends."""
+    app.cron(every=60, name="t")(lambda: None)
+    start = now(app)
+    assert app.pause_sync("t") and not app.pause_sync("t")
+    assert app.schedules_sync()[0].paused and app.schedules_sync()[0].next_at == 0
+    assert offered(app, "t", start - 2) == "paused"
+    assert app.resume_sync("t") and not app.resume_sync("t")
+    assert offered(app, "t", start - 2) == "done"
+    assert offered(app, "t", start - 1) == "fired"
+    with pytest.raises(UnknownTask, match="tt"):
+        app.pause_sync("tt")
+
+
+def test_run_now_and_ordinary_use(app: Ardiq, working: Make) -> None:
+    """G5, G6: still a task: it is enqueued, called, and run now."""
+
+    @app.cron("0 0 1 1 *", name="new_year", tz="Asia/Tokyo", max_retries=0)
+    async def new_year(what: str = "cheers") -> str:
+        return what
+
+    assert asyncio.run(new_year()) == "cheers"
+    assert app.crons["new_year"] == Recurrence("new_year", Timetable.cron("0 0 1 1 *", "Asia/Tokyo"))
+    with working():
+        assert app.run_now_sync("new_year").result_sync(timeout=10).value == "cheers"  # type: ignore[union-attr]
+        assert new_year.enqueue_sync("again").result_sync(timeout=10).value == "again"  # type: ignore[union-attr]
+
+    async def ask() -> None:
+        [state] = await app.schedules()
+        assert state.zone == "Asia/Tokyo" and state.last_at == 0
+        assert await app.pause("new_year") and await app.resume("new_year")
+        await app.run_now("new_year")
+
+    asyncio.run(ask())
+
+
+@pytest.mark.fault("15", "recurring tasks after a wipe")
+def test_a_server_that_was_wiped(app: Ardiq, working: Make, redis_url: str) -> None:
+    """Fault 15: the marks are gone; the schedule goes on without a burst."""
+    fired: list[float] = []
+    app.cron(every=1, name="beat")(lambda: fired.append(time.monotonic()))
+    with working(), admin(redis_url) as client:
+        until(lambda: len(fired) >= 1)
+        client.delete(app.broker.keys.cron)
+        before = len(fired)
+        until(lambda: len(fired) >= before + 2)
+        assert all(b - a > 0.5 for a, b in itertools.pairwise(fired)), fired
+
+
+def test_a_burst_makes_nothing_due(app: Ardiq) -> None:
+    """G7: it makes nothing due itself."""
+    fired: list[int] = []
+    app.cron(every=1, name="beat")(lambda: fired.append(1))
+    app.run(burst=True)
+    assert fired == []
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "words"),
+    [
+        ((), {}, "takes an expression"),
+        (("* * * * *",), {"every": 5}, "one of them"),
+        (("every day",), {}, "every day"),
+        ((), {"every": 5, "tz": "UTC"}, "no time zone"),
+        (("* * * * *",), {"misfire": "none"}, "misfire='none'"),
+        (("* * * * *",), {"overlap": "both"}, "overlap='both'"),
+        (("* * * * *",), {"retries": 5}, "retries"),
+    ],
+)
+def test_what_is_refused(app: Ardiq, args: tuple[str], options: dict[str, object], words: str) -> None:
+    """G1, G2: at import, with the value and the way out."""
+    with pytest.raises((TypeError, ValueError), match=words):
+        app.cron(*args, **options)(lambda: None)  # type: ignore[arg-type]
+
+
+def test_a_task_that_wants_arguments(app: Ardiq) -> None:
+    with pytest.raises(TypeError, match="missing a required argument"):
+        app.cron("* * * * *")(lambda x: x)
+
+
+@pytest.mark.fault("57", "nobody there for ten occurrences")
+@pytest.mark.parametrize(("misfire", "made"), [("latest", 1), ("all", 10), ("skip", 0)])
+def test_nobody_was_there(app: Ardiq, working: Make, redis_url: str, misfire: str, made: int) -> None:
+    """G1: what was missed while no worker ran counts as the policy says, and no more."""
+    app.cron(every=3_600, name="t", misfire=misfire, overlap="queue")(lambda: None)  # type: ignore[arg-type]
+    start = now(app)
+    mark = (start // 3_600_000 - 10) * 3_600_000
+    with admin(redis_url) as client:
+        client.hset(app.broker.keys.cron, "mark:t", mark)
+    if misfire == "skip" and start - start // 3_600_000 * 3_600_000 < 65_000:
+        pytest.skip("the last occurrence is less than a minute old just now")
+    with working() as here:
+        until(lambda: here.worker.processed >= made)
+        until(lambda: here.worker._schedule and here.worker._schedule._marks)
+        last = app.enqueue_many_sync(app.tasks["t"].prepare() for _ in range(3))[-1]
+        assert last.result_sync(timeout=10)
+        until(lambda: here.worker.processed >= made + 3)
+    assert here.worker.processed == made + 3
