@@ -121,7 +121,8 @@ class Workers:
 
     def notes(self, word: str = "") -> list[list[str]]:
         """Lines of the journal, split into words; those that begin with ``word``."""
-        lines = self.journal.read_text().splitlines() if self.journal.exists() else []
+        text = self.journal.read_text() if self.journal.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be on its way
         return [line.split() for line in lines if line.startswith(word)]
 
     def close(self) -> None:
