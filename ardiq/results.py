@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ardiq.connection import Broker
+from ardiq.core.errors import BadPayload
 from ardiq.core.job import LETTERS, JobRecord, JobStatus
 from ardiq.core.outcome import (
     Attempt,
@@ -151,7 +152,13 @@ class Job(Generic[R]):
         return verbs.read(self._broker.keys, [self.id])
 
     def _record(self, raws: list[bytes | None]) -> JobRecord | None:
-        return JobRecord(self.id, raws[0]) if raws[0] else None
+        try:
+            return JobRecord(self.id, raws[0]) if raws[0] else None
+        except (ValueError, IndexError) as error:
+            raise self._unreadable(str(error)) from error
+
+    def _unreadable(self, why: str) -> BadPayload:
+        return BadPayload(f"The record of job {self.id} cannot be read ({why}); delete() removes it.")
 
     def _result(self, raws: list[bytes | None]) -> TaskResult | None:
         record = self._record(raws)
@@ -171,7 +178,12 @@ class Job(Generic[R]):
 
     def _status(self, raws: list[bytes | None]) -> JobStatus:
         raw = raws[0]
-        return LETTERS[chr(raw[0])] if raw else JobStatus.NOT_FOUND
+        if not raw:
+            return JobStatus.NOT_FOUND
+        status = LETTERS.get(chr(raw[0]))
+        if status is None:
+            raise self._unreadable(f"unknown status letter {raw[:1]!r}")
+        return status
 
     async def info(self) -> JobInfo | None:
         """All that is known of the job; None when it is unknown or no longer kept."""

@@ -133,7 +133,7 @@ class Codec:
                 return
         raise BadSignature(
             f"the signature of this {kind} does not match: its bytes were changed, or its writer has another "
-            "key (keep an old SECRET_KEY in SECRET_KEY_FALLBACKS) or SIGNING switched off."
+            "key (keep the old one in SECRET_KEY_FALLBACKS or the list of SIGNING_KEY) or SIGNING turned off."
         )
 
     def _prepare(self, kind: str) -> tuple[blake2b, ...]:

@@ -30,7 +30,8 @@ _KEYS = (
 _ARGS: dict[str, tuple[Part, ...]] = {
     "pexpire": (1,), "set": ("x",), "msetnx": ("x",), "getrange": (0, 1), "setrange": (0, "x"),
     "rpush": ("x",), "lpush": ("x",), "blpop": (1,), "lrange": (0, 1), "lrem": (0, "x"), "lpos": ("x",),
-    "hset": ("x", "x"), "hget": ("x",), "hmget": ("x",), "hdel": ("x",), "hexists": ("x",), "hscan": (0,),
+    "hset": ("x", "x"), "hsetnx": ("x", "x"), "hget": ("x",), "hmget": ("x",), "hdel": ("x",),
+    "hexists": ("x",), "hscan": (0,),
     "zadd": (1, "x"), "zrem": ("x",), "zremrangebyrank": (0, 0), "zscore": ("x",), "zmscore": ("x",),
     "zcount": (0, 1), "zrange": (0, 1), "zrevrange": (0, 1), "zrangebyscore": (0, 1), "zscan": (0,),
 }  # fmt: skip

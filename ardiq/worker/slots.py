@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections import deque
@@ -28,6 +29,9 @@ LEAKS = 10.0  # seconds after which a job that was told to stop has leaked its s
 STALE = 0.25  # seconds that a held job may wait for a slot before others may have it
 
 _INTERRUPTS: dict[Stop, type[Interrupt]] = {Stop.ABORT: JobAborted, Stop.TIMEOUT: JobTimedOut}
+
+
+log = logging.getLogger("ardiq.worker")
 
 
 class Slots:
@@ -223,6 +227,9 @@ class Slots:
             return
         held.stop = why
         self.told[held] = time.monotonic()
+        if why is Stop.LOST and held.began:
+            record = held.record
+            log.warning("%s %s is stopped: the lease ran out. It will run again.", record.name, record.id)
         if why is Stop.LOST and held.context is not None:
             held.context.lease_lost = True
         if held.task is not None and (held.began or held.alone):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ardiq import Ardiq, Job, JobStatus, Retry, TaskError, TaskResult, current_job
+from ardiq.core.errors import BadPayload
 from ardiq.enqueuing import Task
 from tests.django.conftest import Work
 from tests.server import admin
@@ -226,3 +227,17 @@ def test_all_that_is_known_of_a_finished_job(app: Ardiq, work: Work) -> None:
         assert "ValueError" in info.attempts[1].error.traceback and info.attempts[2].error is None
         assert info.started_at == info.result.start and info.finished_at == info.result.finish
         assert info.result.value == "lucky" and info.worker != ""
+
+
+@pytest.mark.parametrize("raw", [b"garbage", b"Q0", b"Q" + b"0" * 40])
+def test_a_record_that_cannot_be_read(app: Ardiq, raw: bytes) -> None:
+    """E3, E4: a sentence with a way out, not an error of our own code."""
+    job = app.job("broken")
+    with admin(app.options.redis_url) as client:
+        client.set(app.broker.keys.job("broken"), raw)
+        with pytest.raises(BadPayload, match="The record of job broken cannot be read"):
+            job.info_sync()
+        if raw[:1] != b"Q":
+            with pytest.raises(BadPayload, match="unknown status letter"):
+                job.status_sync()
+        client.delete(app.broker.keys.job("broken"))

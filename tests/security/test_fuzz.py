@@ -22,6 +22,8 @@ from tests.faults.report import Report
 from tests.security.conftest import Intruder
 from tests.workers import Workers, until
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = 10_000
 SEED = 20_261_124
 GROWTH = 64 * 1_048_576  # bytes that a worker may grow by in all of it

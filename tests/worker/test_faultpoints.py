@@ -19,6 +19,8 @@ from tests.admin_client import direct
 from tests.proxy import Proxy
 from tests.workers import Process, Workers, until
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"LEASE_MS": 1_000, "GRACE_MS": 5_000}
 
 

@@ -19,6 +19,8 @@ from ardiq.worker.worker import Worker
 from tests.server import answers, free_port, need_binary, start_server, stop_server
 from tests.workers import Workers, until
 
+pytestmark = pytest.mark.slow
+
 HAZARDS = {"ardiq_test_apps": "tests.shop,tests.faults.hazards"}
 
 

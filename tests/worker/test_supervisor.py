@@ -17,6 +17,8 @@ from ardiq.worker import supervisor
 from ardiq.worker.supervisor import Place, Supervisor
 from tests.workers import Process, Workers, until
 
+pytestmark = pytest.mark.slow
+
 OPTIONS: dict[str, Any] = {"LEASE_MS": 1_500, "GRACE_MS": 5_000, "CONCURRENCY": 2, "PREFETCH": 0}
 
 

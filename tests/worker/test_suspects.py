@@ -17,6 +17,8 @@ from ardiq import Ardiq, JobStatus, TaskResult
 from tests.server import admin
 from tests.workers import ROOT, Workers, Working, until
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"LEASE_MS": 1_500, "CONCURRENCY": 8, "THREADS": 4}
 
 
