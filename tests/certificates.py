@@ -9,11 +9,16 @@ from typing import Any
 
 from tests import server
 
-_NAMES = "subjectAltName=IP:127.0.0.1,DNS:localhost"
+# Python 3.13 verifies strictly: who signs must say so, and what is signed must say by whom.
+_NAMES = """subjectAltName=IP:127.0.0.1,DNS:localhost
+authorityKeyIdentifier=keyid
+subjectKeyIdentifier=hash
+"""
 _STEPS = (
-    "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ardiq-tests-ca -keyout ca.key -out ca.crt",
+    "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ardiq-tests-ca -keyout ca.key -out ca.crt"
+    " -addext keyUsage=critical,keyCertSign,cRLSign",
     "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
-    "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile names -out server.crt",
+    "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile names -days 2 -out server.crt",
 )
 
 
