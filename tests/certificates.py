@@ -18,7 +18,8 @@ _STEPS = (
     "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ardiq-tests-ca -keyout ca.key -out ca.crt"
     " -addext keyUsage=critical,keyCertSign,cRLSign",
     "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
-    "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile names -days 2 -out server.crt",
+    "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile names -days 2"
+    " -out server.crt",
 )
 
 
