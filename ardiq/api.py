@@ -21,7 +21,6 @@ from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task
 from ardiq.owners import ErrorHook, Lifespan
 from ardiq.recurring import Recurring
 from ardiq.results import Job
-from ardiq.window import Window
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +30,7 @@ Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 TASK_OPTIONS = {"name", "priority"} | {field.name for field in fields(Definition)} - {"fn", "lane"}
 
 
-class Ardiq(Window, Recurring):
+class Ardiq(Recurring):
     """One queue: its options, its tasks, and the ways to enqueue and to look.
 
     Inside a Django project the options of the same queue in ``settings.ARDIQ`` hold where none are

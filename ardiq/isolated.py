@@ -9,15 +9,24 @@ from multiprocessing.connection import Connection
 
 from ardiq.worker.isolation import NAME, Errand, Parts, alone, work
 
+NURSERY_PATH = "ARDIQ_NURSERY_PATH"  # sys.path of the worker, which a fork server is not given
+
 
 def main(connection: Connection, errand: Errand) -> None:
     """Run the job of the errand in this process; its settlement goes back through the connection."""
     alone()
-    if os.environ.get("DJANGO_SETTINGS_MODULE"):
-        import django
-
-        django.setup()
+    set_up()
     work(connection, errand, _parts(errand.queue))
+
+
+def set_up() -> bool:
+    """Set Django up, where the worker has it. Answers whether it has."""
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return False
+    import django
+
+    django.setup()
+    return True
 
 
 def _parts(queue: str) -> Parts:
@@ -40,7 +49,7 @@ def _parts(queue: str) -> Parts:
 
 def nursery() -> str:
     """The module for the fork server, which learns from the environment where modules are."""
-    os.environ["ARDIQ_NURSERY_PATH"] = os.pathsep.join(sys.path)
+    os.environ[NURSERY_PATH] = os.pathsep.join(sys.path)
     return "ardiq.nursery"
 
 

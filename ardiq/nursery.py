@@ -11,22 +11,19 @@ import signal
 import sys
 import traceback
 
-PATH = "ARDIQ_NURSERY_PATH"  # sys.path of the worker, which the fork server is not given
-
 
 def _set_up() -> None:
-    # The worker decides when its children end; a signal to the whole group is its affair.
+    # The worker decides when its children end; a signal to the whole group is its affair. Before all else.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    sys.path[:] = [part for part in os.environ.get(PATH, "").split(os.pathsep) if part] or sys.path
-    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return
+    from ardiq import isolated
+
+    places = os.environ.get(isolated.NURSERY_PATH, "").split(os.pathsep)
+    sys.path[:] = [place for place in places if place] or sys.path
     try:
-        import django
+        if isolated.set_up():
+            from django.db import connections
 
-        django.setup()
-        from django.db import connections
-
-        connections.close_all()
+            connections.close_all()
     except Exception:
         traceback.print_exc()
 

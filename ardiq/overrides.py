@@ -9,9 +9,8 @@ from typing import Any
 
 from ardiq.core.job import check_id
 from ardiq.core.registry import UniqueKey
+from ardiq.core.retry import TEN_YEARS_MS
 from ardiq.transactions import check_alias, localised
-
-TEN_YEARS_MS = 10 * 366 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ class Owner(Protocol):
 
     queue_name: str
     registry: Registry
-    crons: dict[str, Recurrence]
     error_hooks: list[ErrorHook]
     lifespan_hooks: list[Lifespan]
     from_settings: bool

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, cast
 
-from ardiq.connection import Broker
 from ardiq.core.cron import Timetable
 from ardiq.core.errors import UnknownTask
 from ardiq.core.job import tail
 from ardiq.core.names import did_you_mean
-from ardiq.core.options import Options
 from ardiq.core.recurrence import Recurrence
 from ardiq.enqueuing import Decorator, Task
 from ardiq.results import Job
 from ardiq.store import recurring
 from ardiq.store.recurring import ScheduleState
+from ardiq.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,11 @@ class Schedule:
     last_ended_at: int
 
 
-class Recurring:
+class Recurring(Window):
     """The part of an ``Ardiq`` that is about recurring tasks. Each async method has a twin for sync code."""
 
     crons: dict[str, Recurrence]
     tasks: dict[str, Task[..., Any]]
-
-    @property
-    def options(self) -> Options:
-        raise NotImplementedError
-
-    @property
-    def broker(self) -> Broker:
-        raise NotImplementedError
 
     def task(self, /, **options: Any) -> Decorator:
         raise NotImplementedError

@@ -63,7 +63,7 @@ def build(
         events=events or listening(),
         about=about(options),
         burst=burst,
-        listed_ms=lambda: _listed_ms(queue, options),
+        listed_ms=lambda: _listed_ms(options),
         isolation=(isolated.main, isolated.nursery),
         timetables=Timetables(queue),
         limits=limits,
@@ -77,12 +77,18 @@ def listening() -> Events:
     return events
 
 
-def _listed_ms(queue: str, options: Options) -> int:
-    """How long ended jobs stay listed: as long as the longest of their results; 0 without a limit."""
+def result_ttls(options: Options) -> list[int]:
+    """How long results of a queue may be kept, ms: by its own option, and by those of its tasks."""
     ttls = [options.result_ttl_ms]
-    for owner in owners.of(queue):
+    for owner in owners.of(options.queue):
         own = (owner.registry[name].result_ttl_ms for name in owner.registry)
         ttls += [ttl for ttl in own if ttl is not None]
+    return ttls
+
+
+def _listed_ms(options: Options) -> int:
+    """How long ended jobs stay listed: as long as the longest of their results; 0 without a limit."""
+    ttls = result_ttls(options)
     return 0 if min(ttls) < 0 else max(ttls)
 
 

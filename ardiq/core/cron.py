@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from ardiq.core.retry import TEN_YEARS_MS
+
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -23,7 +25,6 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 SHORTEST_MS = 1_000
-LONGEST_MS = 10 * 366 * 86_400_000  # ten years, as for every other time
 
 
 class Timetable:
@@ -82,7 +83,7 @@ class Timetable:
             raise TypeError(f"every={period!r}: give seconds or a timedelta.")
         seconds = period.total_seconds() if isinstance(period, timedelta) else period
         ms = round(seconds * 1000)
-        if not SHORTEST_MS <= ms <= LONGEST_MS:
+        if not SHORTEST_MS <= ms <= TEN_YEARS_MS:
             raise ValueError(f"every={period!r}: give a second at least and ten years at most.")
         return cls(f"every {seconds:g}s", every_ms=ms)
 

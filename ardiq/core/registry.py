@@ -11,11 +11,9 @@ from typing import Any
 from ardiq.core.errors import UnknownTask
 from ardiq.core.names import check_name
 from ardiq.core.options import Options
-from ardiq.core.retry import Backoff, Policy
+from ardiq.core.retry import TEN_YEARS_MS, Backoff, Policy
 
 MOST_RETRIES = 4_000  # the record has three hex digits for it
-
-TEN_YEARS_MS = 10 * 366 * 86_400_000
 
 UniqueKey = Callable[..., Any]
 

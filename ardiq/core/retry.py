@@ -12,7 +12,8 @@ from ardiq.core.errors import Interrupt, JobAborted, JobHandedBack, Retry
 
 Backoff = int | Literal["exponential"] | Callable[[int, BaseException], int]
 
-MOST_DELAY_MS = 10 * 366 * 86_400_000  # ten years, as for every other time
+TEN_YEARS_MS = 10 * 366 * 86_400_000
+MOST_DELAY_MS = TEN_YEARS_MS
 SPREAD = 0.25  # jitter adds up to this part of a delay, so that a delay is never shorter than asked for
 
 

@@ -10,7 +10,7 @@ from ardiq.core.errors import BrokerError
 from ardiq.store.awake import Awake
 from ardiq.store.client import CALLER_TIMEOUT
 from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
-from ardiq.store.link import Link, Refusal, let_go
+from ardiq.store.link import Link, Refusal, close_with_loop, let_go
 from ardiq.store.refusals import Patience, Unavailable, refused
 from ardiq.store.scripts import Call
 
@@ -43,7 +43,7 @@ class AsyncStore:
     async def _open(self) -> Link:
         try:
             if self._guard is None:
-                self._guard = self._close_with_loop()
+                self._guard = close_with_loop(self.close)
                 await anext(self._guard)
             awake = Awake() if self._retry else None
             self._link = await Link(self.endpoint, self._limit, awake=awake).connect()
@@ -53,13 +53,6 @@ class AsyncStore:
             raise
         finally:
             self._opening = None
-
-    async def _close_with_loop(self) -> AsyncIterator[None]:
-        # asyncio.run closes generators that are still open: the one hook that a loop offers at its end.
-        try:
-            yield
-        finally:
-            self.close()
 
     def close(self) -> None:
         if self._link is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import hiredis
@@ -34,6 +35,15 @@ async def _discard(connection: Any) -> None:
     if connection is not None:
         with contextlib.suppress(Exception):
             await connection.disconnect(nowait=True)
+
+
+async def close_with_loop(close: Callable[[], None]) -> AsyncIterator[None]:
+    """Start it (``anext``) and keep it: asyncio.run closes generators that are still open, which is the one
+    hook that a loop offers at its end."""
+    try:
+        yield
+    finally:
+        close()
 
 
 class Link(asyncio.Protocol):

@@ -11,9 +11,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-ANSWER = 0.5  # seconds for one sentinel; with three of them a caller still hears in time (C13)
+from ardiq.core.address import Place
 
-Place = tuple[str, int]
+ANSWER = 0.5  # seconds for one sentinel; with three of them a caller still hears in time (C13)
 
 
 class Sentinels:

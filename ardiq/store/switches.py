@@ -17,7 +17,8 @@ import time
 from typing import Any
 from weakref import WeakSet
 
-from ardiq.store.sentinels import Place, Sentinels
+from ardiq.core.address import Place
+from ardiq.store.sentinels import Sentinels
 
 CHANNEL = "+switch-master"
 QUIET = 5.0  # seconds of silence after which the sentinel is asked whether it is there

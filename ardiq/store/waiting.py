@@ -21,7 +21,7 @@ from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import CALLER_TIMEOUT, Store
 from ardiq.store.endpoint import LOST, Endpoint
 from ardiq.store.keys import Keys
-from ardiq.store.link import let_go
+from ardiq.store.link import close_with_loop, let_go
 from ardiq.store.listener import SILENCE, Listener
 from ardiq.store.refusals import refused
 from ardiq.store.scripts import id_text
@@ -115,19 +115,16 @@ class AsyncWaiter:
     async def _open(self) -> None:
         try:
             if self._guard is None:
-                self._guard = self._close_with_loop()
+                self._guard = close_with_loop(self.close)
                 await anext(self._guard)
             self._link = Listener(self._endpoint, self._told)
             await self._link.listen(self._keys.done(self._client))
         finally:
             self._opening = None
 
-    async def _close_with_loop(self) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            if self._link is not None:
-                self._link.close()
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
 
     def _told(self, id: str | None) -> None:
         for future in self._expected.get(id or "", ()):

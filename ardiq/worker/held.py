@@ -7,6 +7,7 @@ import time
 from enum import Enum
 
 from ardiq.core.context import JobContext
+from ardiq.core.errors import Interrupt, JobAborted, JobHandedBack, JobTimedOut
 from ardiq.core.job import JobRecord
 from ardiq.core.registry import Definition
 from ardiq.worker.lease import Lease
@@ -19,6 +20,14 @@ class Stop(Enum):
     TIMEOUT = "timeout"
     HAND_BACK = "hand back"
     LOST = "lost"
+
+
+_INTERRUPTS: dict[Stop, type[Interrupt]] = {Stop.ABORT: JobAborted, Stop.TIMEOUT: JobTimedOut}
+
+
+def interrupt_of(why: Stop | None) -> type[Interrupt]:
+    """What is raised in the thread of a job that is told to stop, and names its end wherever it runs."""
+    return JobHandedBack if why is None else _INTERRUPTS.get(why, JobHandedBack)
 
 
 class Held:

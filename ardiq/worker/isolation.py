@@ -7,7 +7,6 @@ to Redis, goes to the parent, which holds the lease.
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import os
 import signal
 import sys
@@ -30,13 +29,13 @@ from ardiq.core.outcome import Failure
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Outcome
 from ardiq.store.verbs import Settlement
+from ardiq.worker.chores import TICK, tick
 from ardiq.worker.held import Clock, Held
 from ardiq.worker.judge import ErrorHook, Judge
-from ardiq.worker.lease import Lease
+from ardiq.worker.lease import Lease, show_stacks
 from ardiq.worker.runner import Around, Runner
 
 NAME = "ardiq-suspect"
-TICK = 0.25  # seconds
 BEGAN, SETTLED, UNKNOWN = "began", "settled", "unknown"
 
 
@@ -118,13 +117,11 @@ class _Watch(threading.Thread):
 
     def begin(self) -> None:
         """Watch the running loop, to its end."""
-        self._ticking = asyncio.ensure_future(self._tick())
+        self._ticking = asyncio.ensure_future(tick(self._tick))
         self.start()
 
-    async def _tick(self) -> None:
-        while True:
-            self._ticked = time.monotonic()
-            await asyncio.sleep(TICK)
+    def _tick(self) -> None:
+        self._ticked = time.monotonic()
 
     def run(self) -> None:
         woke = time.monotonic()
@@ -135,7 +132,7 @@ class _Watch(threading.Thread):
                 # This thread did not run either: the whole process was stopped.
                 self._ticked = woke
             elif woke - self._ticked > 3 * self._lease:
-                faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+                show_stacks()
                 os._exit(70)
 
 

@@ -114,7 +114,7 @@ class Renewal(threading.Thread):
         if self._stalled_since is None:
             self._stalled_since = now
             log.error("The event loop is blocked; its lease is no longer renewed. Stacks follow on stderr.")
-            _show_stacks()
+            show_stacks()
         elif now - self._stalled_since > self._lease_ms / 1000:
             log.critical("The event loop is still blocked after one more lease: exit 70.")
             os._exit(70)
@@ -127,11 +127,11 @@ class Renewal(threading.Thread):
         elif not self._warned:
             self._warned = True
             log.warning("The event loop has been blocked for %.1f s. Stacks follow on stderr.", behind)
-            _show_stacks()
+            show_stacks()
 
     def stop(self) -> None:
         self._ending.set()
 
 
-def _show_stacks() -> None:
+def show_stacks() -> None:
     faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)

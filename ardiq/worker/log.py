@@ -29,6 +29,7 @@ _WORDS = {
     events.EXPIRED: (logging.WARNING, "expired before it started"),
     events.PARKED: (logging.WARNING, "is parked: no worker here can run it just now"),
     events.CRASHED: (logging.WARNING, "killed its process"),
+    events.LOST: (logging.WARNING, "is stopped: the lease ran out; it will run again"),
     events.REFUSED: (logging.WARNING, "had been taken over; what came of it here is dropped"),
 }
 

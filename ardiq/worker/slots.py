@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import time
 from collections import deque
@@ -11,11 +10,11 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from ardiq.core.errors import Interrupt, JobAborted, JobHandedBack, JobTimedOut
+from ardiq.core import events
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
-from ardiq.worker.held import Held, Stop
+from ardiq.worker.held import Held, Stop, interrupt_of
 from ardiq.worker.judge import Judge
 from ardiq.worker.pace import Pace
 from ardiq.worker.runner import Runner
@@ -27,11 +26,6 @@ EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) els
 EAGER_MOST = 0.01  # seconds that starting jobs may keep the loop from everything else
 LEAKS = 10.0  # seconds after which a job that was told to stop has leaked its slot (R17)
 STALE = 0.25  # seconds that a held job may wait for a slot before others may have it
-
-_INTERRUPTS: dict[Stop, type[Interrupt]] = {Stop.ABORT: JobAborted, Stop.TIMEOUT: JobTimedOut}
-
-
-log = logging.getLogger("ardiq.worker")
 
 
 class Slots:
@@ -228,8 +222,7 @@ class Slots:
         held.stop = why
         self.told[held] = time.monotonic()
         if why is Stop.LOST and held.began:
-            record = held.record
-            log.warning("%s %s is stopped: the lease ran out. It will run again.", record.name, record.id)
+            self._judge.tell(events.LOST, held)
         if why is Stop.LOST and held.context is not None:
             held.context.lease_lost = True
         if held.task is not None and (held.began or held.alone):
@@ -241,7 +234,7 @@ class Slots:
             self._conclude(held, outcome)
             self._freed()
         else:
-            self.crew.interrupt(held, _INTERRUPTS.get(why, JobHandedBack))
+            self.crew.interrupt(held, interrupt_of(why))
 
     def leaked(self, patience: float) -> int:
         """How many jobs were told to stop ``patience`` seconds ago and still run: their slots are lost.

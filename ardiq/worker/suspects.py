@@ -27,9 +27,10 @@ from ardiq.store.async_client import AsyncStore
 from ardiq.store.keys import Keys
 from ardiq.store.refusals import Refused
 from ardiq.worker.children import signal_name
-from ardiq.worker.held import Clock, Held, Stop
+from ardiq.worker.held import Clock, Held, Stop, interrupt_of
 from ardiq.worker.isolation import BEGAN, NAME, UNKNOWN, Errand, told_error
 from ardiq.worker.judge import Judge
+from ardiq.worker.log import one_line
 from ardiq.worker.runner import Runner
 
 PER_PROCESSOR = 8  # children at once for each processor of the machine
@@ -125,7 +126,7 @@ class Suspects:
         except asyncio.CancelledError:
             if held.stop is None:
                 raise
-            return self._stopped(held)
+            return self._runner.interrupted(held, interrupt_of(held.stop)())
         except Exception as error:
             # No process to be had, or no memory for one: the job must not be lost in here.
             return self._put_off(held, f"could not be started: {type(error).__name__}: {error}")
@@ -212,16 +213,8 @@ class Suspects:
 
     def _put_off(self, held: Held, how: str) -> Outcome:
         reason = f"the process of its own that the job needs {how}"
-        log.error("Job %s is put off: %s.", held.record.id, reason)
+        log.error("Job %s is put off: %s.", one_line(held.record.id), reason)
         return Outcome(Ending.PUT_OFF, error=JobCrashed(f"Not started: {reason}."))
-
-    def _stopped(self, held: Held) -> Outcome:
-        if held.stop is Stop.ABORT:
-            return Outcome(Ending.ABORTED)
-        if held.stop is Stop.TIMEOUT:
-            timeout = held.definition.timeout if held.definition else 0
-            return Outcome(Ending.TIMED_OUT, error=TimeoutError(f"timed out after {timeout:g}s"))
-        return Outcome(Ending.HANDED_BACK)
 
 
 async def _message(ours: Connection, child: BaseProcess) -> Any:

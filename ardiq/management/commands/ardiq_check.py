@@ -8,10 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ardiq import owners, running
+from ardiq import running
 from ardiq.connection import broker
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
+from ardiq.management.queues import chosen
 from ardiq.store.checkup import Remark, checkup
 from ardiq.store.fsck import Report, check
 
@@ -33,12 +34,12 @@ class Command(BaseCommand):
         told: dict[str, Any] = {}
         wrong = False
         try:
-            for queue in self._queues(options["queue"]):
+            for queue in map(running.worker_options, chosen(options["queue"])):
                 own = broker(queue)
                 remarks = checkup(own.store, own.keys)
                 report = check(
                     own.store, own.keys, repair=options["repair"], lanes=queue.priorities,
-                    for_ever=_kept_for_ever(queue),
+                    for_ever=min(running.result_ttls(queue)) < 0,
                 )  # fmt: skip
                 wrong = wrong or report.found > 0 or any(remark.state == "wrong" for remark in remarks)
                 if options["json"]:
@@ -51,13 +52,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"ok": not wrong, "queues": told}, indent=2))
         if wrong:
             raise SystemExit(1)
-
-    def _queues(self, names: list[str] | None) -> list[Options]:
-        known = running.queue_names()
-        for name in names or ():
-            if name not in known:
-                raise CommandError(f"There is no queue {name!r}; there are {', '.join(known)}.")
-        return [running.worker_options(name) for name in dict.fromkeys(names or known)]
 
     def _print(self, queue: Options, remarks: list[Remark], report: Report) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(f"{queue.queue} at {queue.safe_url}"))
@@ -86,12 +80,6 @@ class Command(BaseCommand):
         }  # fmt: skip
         word = styles.get(state, self.style.NOTICE)(state) + " " * (7 - len(state))
         self.stdout.write(f"  {word}  {name:<12} {text}{f' -> {way_out}' if way_out else ''}")
-
-
-def _kept_for_ever(queue: Options) -> bool:
-    registries = [owner.registry for owner in owners.of(queue.queue)]
-    own = [registry[name].result_ttl_ms for registry in registries for name in registry]
-    return any(ttl is not None and ttl < 0 for ttl in (queue.result_ttl_ms, *own))
 
 
 def _as_data(queue: Options, remarks: list[Remark], report: Report) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ardiq import running
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
 from ardiq.management import banner, processes, reload
+from ardiq.management.queues import chosen
 from ardiq.upkeep import DjangoUpkeep
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
@@ -74,11 +75,7 @@ class Command(BaseCommand):
             raise SystemExit(code)
 
     def _queues(self, options: dict[str, Any]) -> list[Options]:
-        known = running.queue_names()
-        names = list(dict.fromkeys(options["queue"] or known))
-        for name in names:
-            if name not in known:
-                raise CommandError(f"There is no queue {name!r}; there are {', '.join(known)}.")
+        names = chosen(options["queue"])
         for option in ("concurrency", "threads", "processes", "max_jobs", "max_rss"):
             if options[option] is not None and options[option] < 1:
                 spelt = option.replace("_", "-")

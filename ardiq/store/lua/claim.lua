@@ -3,8 +3,8 @@
 -- ARGV 5 + 2 n: worker, number of this claim, lease ms, most jobs of housekeeping, most jobs to take;
 --   then lanes, first to drain first: lane, most jobs to take from it
 -- RETURNS {now, ms of the next look at the latest or 0, 1 if more may wait, ids marked for abort, id, record,
---   id, record, ...} with the record as it was before the claim; {now, -1} when the worker has lost its lease; the error of a
---   lane that cannot be read when the others had nothing
+--   id, record, ...} with the record as it was before the claim; {now, -1} when the worker has lost its lease;
+--   the error of a lane that cannot be read when the others had nothing
 -- WHY one script: a job is in a lane or held, never in neither; and housekeeping that rides on every
 --   claim needs no leader, no scheduler process and no lock
 
@@ -61,15 +61,7 @@ local function reap(dead)
     local lanes = {}
     for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
       if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(dead, 1, 8) then
-        local flags = tonumber(string.sub(record, 2, 2), 16) or 0
-        local crashes = tonumber(string.sub(record, 6, 7), 16) or 0
-        -- A suspect that only waited for its own process has killed nobody (R7).
-        if crashes == 0 or flags >= 8 then
-          crashes = math.min(crashes + 1, 255)
-        end
-        local head = 'Q' .. string.format('%x', flags % 8) .. string.sub(record, 3, 5)
-          .. string.format('%02x', crashes) .. string.sub(record, 8, 18) .. stamp .. '00000000'
-        redis.call('SETRANGE', prefix .. 'job:' .. ids[i], 0, head)
+        requeue(ids[i], record, stamp, true)
         add(lanes, (texts(record)), ids[i])
       end
     end

@@ -32,14 +32,7 @@ end
 
 -- As a claim does with what a dead worker held.
 local function hand_back(id, record)
-  local flags = tonumber(string.sub(record, 2, 2), 16) or 0
-  local crashes = tonumber(string.sub(record, 6, 7), 16) or 0
-  if crashes == 0 or flags >= 8 then
-    crashes = math.min(crashes + 1, 255)
-  end
-  redis.call('SETRANGE', prefix .. 'job:' .. id, 0, 'Q' .. string.format('%x', flags % 8)
-    .. string.sub(record, 3, 5) .. string.format('%02x', crashes) .. string.sub(record, 8, 18) .. hex(now)
-    .. '00000000')
+  requeue(id, record, hex(now), true)
   to_lane(id, record)
 end
 

@@ -26,9 +26,7 @@ for i = 1, #found, 2 do
     local key = prefix .. 'job:' .. id
     local record = redis.call('GET', key)
     if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(me, 1, 8) then
-      local flags = (tonumber(string.sub(record, 2, 2), 16) or 0) % 8  -- it runs in no process any more
-      redis.call('SETRANGE', key, 0, 'Q' .. string.format('%x', flags) .. string.sub(record, 3, 18) .. stamp
-        .. '00000000')
+      requeue(id, record, stamp, false)
       redis.call('LPUSH', prefix .. 'lane:' .. (texts(record)), id)
     end
     out[1] = out[1] + 1

@@ -1,7 +1,7 @@
 -- Run an ended job again under its own id: fresh budget, same call, the old outcome goes first.
 -- KEYS 1: prefix
 -- ARGV 0 + 1 n: ids
--- RETURNS for each id: 1 queued again, 0 not an ended job that can be read, 2 its unique slot is taken by another job
+-- RETURNS for each id: 1 queued again, 0 not an ended job that can be read, 2 its unique slot is taken
 -- WHY one script: the old outcome, its place in the list and the new life change together
 
 local now = clock()
