@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -77,6 +78,19 @@ def start_process(command: list[str], directory: Path, port: int) -> subprocess.
             cwd=directory,
             start_new_session=True,
         )
+
+
+@contextmanager
+def own_server(directory: Path, *options: str) -> Iterator[str]:
+    """The URL of a plain server of a test alone, which keeps nothing."""
+    port = free_port()
+    process = start_server(need_binary(), directory, port, *options)
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+        assert answers(url, 10)
+        yield url
+    finally:
+        stop_server(process)
 
 
 def stop_server(process: subprocess.Popen[bytes]) -> None:

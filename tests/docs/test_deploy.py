@@ -13,7 +13,7 @@ import redis
 
 from tests.docs.pages import ROOT
 from tests.docs.play import stage
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import own_server
 from tests.topologies import acl_lines
 
 pytestmark = pytest.mark.slow
@@ -35,14 +35,8 @@ TASKS = "from ardiq import task\n\n@task\ndef add(a, b):\n    return a + b\n"
 
 @pytest.fixture
 def server(directory: Path) -> Iterator[str]:
-    port = free_port()
-    process = start_server(need_binary(), directory, port)
-    url = f"redis://127.0.0.1:{port}/0"
-    try:
-        assert answers(url, 10)
+    with own_server(directory) as url:
         yield url
-    finally:
-        stop_server(process)
 
 
 def manage(project: Path, url: str, *arguments: str) -> str:

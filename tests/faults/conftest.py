@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.field import Field
+from tests.faults.netproxy import Network
 
 
 @pytest.fixture
@@ -33,3 +34,17 @@ def fields(queue_name: str, tmp_path: Path) -> Iterator[Callable[..., Field]]:
 def field(fields: Callable[..., Field], redis_url: str) -> Field:
     """A field on the server of the session, whose queue is emptied afterwards."""
     return fields(redis_url)
+
+
+@pytest.fixture
+def network(redis_url: str) -> Iterator[Network]:
+    """A network in front of the server of the session, which a test may hurt."""
+    network = Network(redis_url)
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def field_behind(fields: Callable[..., Field], redis_url: str, network: Network) -> Field:
+    """A field whose workers reach the server through the network."""
+    return fields(network.url, redis_url)

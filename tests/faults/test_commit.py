@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,15 +17,8 @@ BATCH = 4  # of a field: CONCURRENCY
 
 
 @pytest.fixture
-def network(redis_url: str) -> Iterator[Network]:
-    network = Network(redis_url)
-    yield network
-    network.close()
-
-
-@pytest.fixture
-def field(fields: Callable[..., Field], redis_url: str, network: Network) -> Field:
-    return fields(network.url, redis_url)
+def field(field_behind: Field) -> Field:
+    return field_behind
 
 
 @pytest.mark.soak

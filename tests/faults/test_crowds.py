@@ -17,7 +17,7 @@ from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from tests.faults.field import Field, Watch
 from tests.faults.report import Report
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import own_server
 from tests.workers import until
 
 LEASE = 30_000
@@ -27,12 +27,8 @@ WORKERS = 2_000
 @pytest.fixture
 def own_url(tmp_path: Path) -> Iterator[str]:
     """A server whose statistics are those of the test alone."""
-    port = free_port()
-    process = start_server(need_binary(), tmp_path, port)
-    url = f"redis://127.0.0.1:{port}/0"
-    assert answers(url, 10)
-    yield url
-    stop_server(process)
+    with own_server(tmp_path) as url:
+        yield url
 
 
 class Crowd:

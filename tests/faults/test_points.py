@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,8 @@ UNCOMMITTED = 8  # what may have ended while the last batch was on its way
 
 
 @pytest.fixture
-def network(redis_url: str) -> Iterator[Network]:
-    network = Network(redis_url)
-    yield network
-    network.close()
-
-
-@pytest.fixture
-def field(fields: Callable[..., Field], redis_url: str, network: Network) -> Field:
-    """Its workers reach the server through the network."""
-    return fields(network.url, redis_url)
+def field(field_behind: Field) -> Field:
+    return field_behind
 
 
 def victim(field: Field, point: str, action: str) -> Process:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,15 +13,8 @@ from tests.workers import Process, until
 
 
 @pytest.fixture
-def network(redis_url: str) -> Iterator[Network]:
-    network = Network(redis_url)
-    yield network
-    network.close()
-
-
-@pytest.fixture
-def field(fields: Callable[..., Field], redis_url: str, network: Network) -> Field:
-    return fields(network.url, redis_url)
+def field(field_behind: Field) -> Field:
+    return field_behind
 
 
 def cpu(process: Process) -> float:

@@ -12,7 +12,7 @@ from ardiq.core.errors import BrokerError
 from ardiq.core.job import JobRecord, JobStatus
 from ardiq.store import verbs
 from ardiq.store.verbs import CHUNK
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import own_server
 from tests.store.bench import LEASE, Bench, Clock, State, ended, retried, succeeded
 
 ME, OTHER = "worker-1", "worker-2"
@@ -240,14 +240,10 @@ def test_without_an_age_nothing_is_forgotten(bench: Bench, clock: Clock) -> None
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Bench]:
     """A queue on a server of its own, because the test leaves it no memory."""
-    port = free_port()
-    process = start_server(need_binary(), tmp_path, port)
-    url = f"redis://127.0.0.1:{port}/0"
-    assert answers(url, 10)
-    bench = Bench(url, "small")
-    yield bench
-    bench.close()
-    stop_server(process)
+    with own_server(tmp_path) as url:
+        bench = Bench(url, "small")
+        yield bench
+        bench.close()
 
 
 def test_a_full_server_still_takes_verdicts(small: Bench) -> None:

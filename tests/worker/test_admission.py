@@ -12,20 +12,14 @@ import redis
 from ardiq import Ardiq, errors
 from ardiq.store import server as server_module
 from ardiq.store.server import Info
-from tests.server import answers, free_port, need_binary, start_server, stop_server
+from tests.server import own_server
 from tests.workers import Workers, Working
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    port = free_port()
-    process = start_server(need_binary(), tmp_path, port)
-    url = f"redis://127.0.0.1:{port}/0"
-    try:
-        assert answers(url, 10)
+    with own_server(tmp_path) as url:
         yield url
-    finally:
-        stop_server(process)
 
 
 @pytest.fixture
