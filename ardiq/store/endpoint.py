@@ -54,7 +54,12 @@ class Endpoint:
         self.url = address.url
         self.options = {key: value for key, value in given.items() if key not in _OWN}
         self._sentinels = self._with_sentinel(address, given)
-        self._nodes = list(address.places) if address.cluster else []
+        # In an order of this process's own, which spreads load; then in turn, so that none is asked twice
+        # while there is one that was not. None is the server that the URL names.
+        self._nodes: list[Place | None] = (
+            [*random.sample(address.places, len(address.places))] if address.cluster else [None]
+        )
+        self._turn = 0
         self._grows = address.cluster or bool(given.get("cluster"))
         self._at: Place | None = None
         self._place = ", ".join(f"{host}:{port}" for host, port in address.places)
@@ -101,8 +106,9 @@ class Endpoint:
             kwargs.setdefault("socket_keepalive", True)
         kwargs |= _FIXED
         at = self._sentinels.find() if self._sentinels else self._at
-        if at is None and self._nodes:
-            at = random.choice(self._nodes)  # noqa: S311 - spreads load
+        if at is None and not self._sentinels:
+            at = self._nodes[self._turn % len(self._nodes)]
+            self._turn += 1
         if at is not None:
             kwargs["host"], kwargs["port"] = at
         return kwargs

@@ -188,6 +188,18 @@ def test_a_cluster_has_more_than_one_door(act: Act, ask: Ask) -> None:
         assert ask(f"redis+cluster://127.0.0.1:1,{door.place},127.0.0.1:2") == 7
 
 
+def test_the_server_of_the_url_is_a_node_as_well(act: Act) -> None:
+    """Fault 30: what it redirected to has died; it is asked again, for it knows who took over."""
+    there = act(b":7\r\n")
+    door = act(f"-MOVED 1 {there.place}\r\n".encode(), b":8\r\n")
+    store = Store(Endpoint(door.url, {"cluster": True}))
+    assert store.run(LENGTH) == 7
+    there.close()
+    store.close()
+    assert store.run(LENGTH) == 8
+    store.close()
+
+
 SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
 PONG = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
 
