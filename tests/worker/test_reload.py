@@ -36,13 +36,13 @@ class Project:
             async def answer():
                 {body}
         """)
-        self.module.write_text(text)
-        # Python takes compiled code for current that has the same second and size as its source.
-        self.seconds = max(self.seconds + 1, int(time.time()))
-        os.utime(self.module, (self.seconds, self.seconds))
-        # Watchers compare times of files; an older one than before would go unseen.
-        stamp = time.time() + 2
-        os.utime(self.module, (stamp, stamp))
+        # Python takes compiled code for current that has the same second and size as its source, and watchers
+        # compare times of files: each text comes whole, in a second of its own, newer than those before.
+        self.seconds = max(self.seconds + 1, int(time.time()) + 2)
+        whole = self.module.with_suffix(".new")
+        whole.write_text(text)
+        os.utime(whole, (self.seconds, self.seconds))
+        whole.replace(self.module)
 
     def start(self, *arguments: str, **options: Any) -> Process:
         return self._workers.start(
