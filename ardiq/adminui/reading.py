@@ -15,7 +15,7 @@ from django.views.debug import SafeExceptionReporterFilter, get_default_exceptio
 
 from ardiq import owners
 from ardiq.core.codec import Codec
-from ardiq.core.errors import BadPayload, BadSignature, JobCrashed, JobExpired, UnknownTask
+from ardiq.core.errors import BadPayload, BadSignature, JobCrashed, JobExpired, NewerPayload, UnknownTask
 from ardiq.core.job import KEPT, JobRecord, JobStatus
 from ardiq.core.outcome import (
     ABORTED,
@@ -36,7 +36,7 @@ from ardiq.store.inspector import JobView
 # such as Retry and TaskError, with any text.
 _SPEAKABLE = {ABORTED.type} | {
     f"{kind.__module__}.{kind.__qualname__}"
-    for kind in (BadPayload, BadSignature, UnknownTask, JobExpired, JobCrashed)
+    for kind in (BadPayload, BadSignature, NewerPayload, UnknownTask, JobExpired, JobCrashed)
 }
 
 

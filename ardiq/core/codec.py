@@ -4,6 +4,10 @@ A blob is a 16-byte keyed BLAKE2b MAC and a body (see ``extensions`` for its for
 it is the body alone. The MAC covers version, kind, queue, subject and body, so that bytes cannot be
 moved to another job, or a result passed off as a call. It does not stop who can write to Redis
 from deleting, repeating or reordering whole jobs.
+
+This is format 1, which does not spell its number, so that it costs nothing. A blob of any later format begins
+with NEWER and a byte with its number, whatever follows: whoever cannot read it knows at least that it is no
+corruption.
 """
 
 from __future__ import annotations
@@ -15,14 +19,16 @@ from typing import Any
 
 import msgpack
 
-from ardiq.core.errors import ArdiqError, BadPayload, BadSignature, EncodeError
-from ardiq.core.extensions import pack, register_extension, unpack
+from ardiq.core.errors import ArdiqError, BadPayload, BadSignature, EncodeError, NewerPayload
+from ardiq.core.extensions import UnknownExtension, pack, register_extension, unpack
 from ardiq.core.paths import Root, explain, spelt
 
 __all__ = ["Codec", "register_extension"]
 
 MAC = 16
 VERSION = b"v1"
+FORMAT = 1  # the newest that is understood here
+NEWER = b"\xc1ardiq"  # msgpack never writes this byte; a signature that begins like this is one in 2**48
 _PERSON = b"ardiq.sign.v1"
 _BAD = (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException)
 
@@ -102,7 +108,8 @@ class Codec:
         return encode
 
     def decode(self, kind: str, subject: bytes, blob: bytes) -> object:
-        """The value of a blob. Raises BadSignature before anything is decoded, or BadPayload.
+        """The value of a blob. Raises BadSignature before anything is decoded, BadPayload, or NewerPayload
+        for what another release, or a process with more extensions, can read.
 
         Errors that a registered extension raises on purpose (a row that is gone) pass through.
         """
@@ -120,7 +127,14 @@ class Codec:
             return unpack(body)
         except ArdiqError:
             raise
+        except UnknownExtension as problem:
+            # Signed bytes are what their writer wrote; without keys this may be any garbage.
+            refusal = NewerPayload if self._keys else BadPayload
+            raise refusal(
+                f"cannot decode this {kind}: {problem}; register it here, or upgrade this release"
+            ) from problem
         except _BAD as problem:
+            self._refuse_newer(kind, body)
             reason = str(problem) or type(problem).__name__
             raise BadPayload(f"cannot decode this {kind}: {reason}; was it written by ardiq?") from problem
 
@@ -131,10 +145,20 @@ class Codec:
             mac.update(message)
             if compare_digest(mac.digest(), blob[:MAC]):
                 return
+        self._refuse_newer(kind, blob)
         raise BadSignature(
             f"the signature of this {kind} does not match: its bytes were changed, or its writer has another "
             "key (keep the old one in SECRET_KEY_FALLBACKS or the list of SIGNING_KEY) or SIGNING turned off."
         )
+
+    def _refuse_newer(self, kind: str, blob: bytes) -> None:
+        """Raise NewerPayload for what says that it is of a later format. It cannot be verified, and need not
+        be: what follows is a job that waits for another worker, never one that runs."""
+        number = blob[len(NEWER) : len(NEWER) + 1]
+        if blob.startswith(NEWER) and number > bytes([FORMAT]):
+            raise NewerPayload(
+                f"this {kind} is of format {number[0]}, and this release reads format {FORMAT}."
+            )
 
     def _prepare(self, kind: str) -> tuple[blake2b, ...]:
         """Hash states that have read the key and all that is the same for every blob of this kind."""
@@ -157,6 +181,7 @@ class Codec:
         except ArdiqError:
             raise
         except Exception as problem:
+            self._refuse_newer(kind, body)
             reason = f"{type(problem).__name__}: {problem}"
             raise BadPayload(f"cannot decode this {kind}: the deserializer failed with {reason}") from problem
 

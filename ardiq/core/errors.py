@@ -53,6 +53,10 @@ class BadSignature(BadPayload):
     """The signature does not match; the bytes were changed, or written under another SECRET_KEY."""
 
 
+class NewerPayload(BadPayload):
+    """The payload was written in a newer format, or with an extension type that is not registered here."""
+
+
 class MissingRow(ArdiqError, LookupError):
     """A model instance passed as an argument is no longer in the database."""
 

@@ -205,7 +205,11 @@ def _extension(code: int, data: bytes) -> object:
             raise ValueError(f"extension type {code} of a wrong length") from problem
     if code in _registered:
         return _registered[code][2](data)
-    raise ValueError(f"unknown extension type {code}")
+    raise UnknownExtension(f"unknown extension type {code}")
+
+
+class UnknownExtension(ValueError):
+    """Nothing is registered for this code here."""
 
 
 class _Mark:

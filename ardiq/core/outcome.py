@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ardiq.core.codec import Codec
-from ardiq.core.errors import ArdiqError, BadPayload, BadSignature, TaskError
+from ardiq.core.codec import FORMAT, Codec
+from ardiq.core.errors import ArdiqError, BadPayload, BadSignature, NewerPayload, TaskError
 from ardiq.core.job import BYTES_OF, JobRecord, JobStatus
 
 MESSAGE_MOST = 2_048  # characters of an exception's message that are kept
 TRACEBACK_MOST = 16_384  # characters of a traceback that are kept: its end, where the error is
 HISTORY_MOST = 20  # attempts that are kept: the latest
+PARKED = 0  # number of the entry of a history that tells since when the job is parked
 
 OUTCOME_ROOT = ("result", "started", "worker", "error")  # how paths of what cannot be encoded begin
 OUTCOME, HISTORY, CALL, ABORT = "outcome", "history", "call", "abort"
@@ -207,6 +208,24 @@ def _failure(texts: Any) -> Failure:
 
 def read_history(codec: Codec, record: JobRecord) -> list[Attempt]:
     """The attempts that did not end the job, oldest first; empty when they cannot be read."""
+    return [one for one in _rows(codec, record) if one.number != PARKED]
+
+
+def parked_since(codec: Codec, record: JobRecord) -> int | None:
+    """When no worker was found first that can run the job, epoch ms; None when it has not been parked since
+    its last attempt."""
+    rows = _rows(codec, record)
+    return rows[-1].started if rows and rows[-1].number == PARKED else None
+
+
+def pack_parked(codec: Codec, record: JobRecord, since: int, now: int, worker: str, error: Failure) -> bytes:
+    """The history of a job that is parked: the next attempt takes the place of this mark."""
+    return pack_history(
+        codec, record, [*read_history(codec, record), Attempt(PARKED, since, now, worker, error)]
+    )
+
+
+def _rows(codec: Codec, record: JobRecord) -> list[Attempt]:
     if not record.history:
         return []
     try:
@@ -230,7 +249,7 @@ def _texts(error: Failure | None, most: int) -> list[str]:
 def pack_history(codec: Codec, record: JobRecord, attempts: Sequence[Attempt]) -> bytes:
     kept = attempts[-HISTORY_MOST:]
     # Twenty full tracebacks would outgrow the job itself: only the latest keeps its whole text.
-    last = len(kept) - 1
+    last = max((n for n, one in enumerate(kept) if one.number != PARKED), default=0)
     rows = [
         [
             one.number,
@@ -257,6 +276,12 @@ def read_call(codec: Codec, record: JobRecord) -> tuple[list[Any], dict[str, Any
         return list(args), dict(kwargs), dict(rest[0]) if rest else {}, ""
     except (ArdiqError, TypeError, ValueError) as error:
         return [], {}, {}, f"{type(error).__name__}: {error}"
+
+
+def check_format(meta: dict[str, Any]) -> None:
+    """Raise NewerPayload for a call whose options tell, as ``format``, that a later release must run it."""
+    if meta.get("format", FORMAT) > FORMAT:
+        raise NewerPayload(f"this call is of format {meta['format']}, and this release runs format {FORMAT}.")
 
 
 def planned(record: JobRecord, meta: dict[str, Any]) -> int | None:

@@ -102,7 +102,8 @@ def judge(
     waited_ms: int = 0,
     dice: Callable[[], float] = random.random,
 ) -> Verdict:
-    """The verdict on a run that followed ``attempts`` charged ones; ``waited_ms`` since it was enqueued."""
+    """The verdict on a run that followed ``attempts`` charged ones; ``waited_ms`` since it was enqueued, or
+    of one that is parked since it was parked first."""
     fixed = _FIXED.get(outcome.ending)
     if fixed is not None:
         return fixed
@@ -110,7 +111,7 @@ def judge(
         # The fault of the system, which may mend; no age of the job makes it the fault of the job.
         return Verdict(Action.PARK, min(max(PARK_FIRST_MS, waited_ms // 10), PUT_OFF_MOST_MS), charged=False)
     if outcome.ending is Ending.UNKNOWN:
-        # A tenth of the age so far: seconds at first for a rolling deploy, minutes later.
+        # A tenth of the time so far: seconds at first for a rolling deploy, minutes later.
         if waited_ms >= PARK_UNTIL_MS:
             return Verdict(Action.FAIL, charged=False)
         delay = min(max(PARK_FIRST_MS, waited_ms // 10), PARK_MOST_MS)

@@ -18,7 +18,17 @@ from ardiq.core.errors import ArdiqError, EncodeError, Retry, TooLarge
 from ardiq.core.events import Event, Events
 from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
-from ardiq.core.outcome import ABORTED, Attempt, Failure, pack_history, pack_outcome, read_history, shown
+from ardiq.core.outcome import (
+    ABORTED,
+    Attempt,
+    Failure,
+    pack_history,
+    pack_outcome,
+    pack_parked,
+    parked_since,
+    read_history,
+    shown,
+)
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Action, Ending, Outcome, Policy, Verdict, judge
 from ardiq.store import verbs
@@ -74,7 +84,12 @@ class Judge:
             self._settler.add(held, self._success(held, outcome))
             return None
         record = held.record
-        waited = self._clock.now() - record.enqueued
+        now = self._clock.now()
+        since = record.enqueued
+        if outcome.ending is Ending.UNKNOWN:
+            # Not since it was enqueued: it may have been wanted for next week, or had to wait for its turn.
+            since = parked_since(self._codec, record) or now
+        waited = now - since
         try:
             verdict = judge(outcome, record.attempts, self._policy(held.definition), waited)
         except Exception:
@@ -129,8 +144,9 @@ class Judge:
             self.tell(events.RETRIED, held, error=error, delay_ms=verdict.delay_ms)
             return verbs.retried(record, held.claim, attempts, verdict.delay_ms, self._history(held, error))
         if action is Action.PARK:
-            self.tell(events.PARKED, held, delay_ms=verdict.delay_ms)
-            return verbs.retried(record, held.claim, attempts, verdict.delay_ms, record.history)
+            self.tell(events.PARKED, held, error=outcome.error, delay_ms=verdict.delay_ms)
+            history = self._parked(held, error) if outcome.ending is Ending.UNKNOWN else record.history
+            return verbs.retried(record, held.claim, attempts, verdict.delay_ms, history)
         if action is Action.GIVE_BACK:
             return verbs.given_back(record, held.claim)
         if action is Action.ABORT:
@@ -181,6 +197,12 @@ class Judge:
         number = held.record.attempts + 1
         attempts.append(Attempt(number, held.started, self._clock.now(), self._name, Failure.of(error)))
         return pack_history(self._codec, held.record, attempts)
+
+    def _parked(self, held: Held, error: BaseException) -> bytes:
+        record, now = held.record, self._clock.now()
+        since = parked_since(self._codec, record) or now
+        failure = Failure.of(error, with_traceback=False)
+        return pack_parked(self._codec, record, since, now, self._name, failure)
 
     # -- tell -------------------------------------------------------------------------------------
 

@@ -21,11 +21,12 @@ from ardiq.core.errors import (
     JobCrashed,
     JobExpired,
     JobHandedBack,
+    NewerPayload,
     UnknownTask,
 )
 from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
-from ardiq.core.outcome import CALL, call_subject
+from ardiq.core.outcome import CALL, call_subject, check_format
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
 from ardiq.worker import faults
@@ -72,11 +73,15 @@ class Runner:
         try:
             call: Any = self._codec.decode(CALL, call_subject(record.id, record.name), record.call)
             args, kwargs = call[0], call[1]
-            if len(call) > 2 and self._expired(held, call[2]):
-                return Outcome(
-                    Ending.EXPIRED, error=JobExpired(f"Not started within {call[2]['expire_ms']:,} ms.")
-                )
+            if len(call) > 2:
+                check_format(call[2])
+                if self._expired(held, call[2]):
+                    return Outcome(
+                        Ending.EXPIRED, error=JobExpired(f"Not started within {call[2]['expire_ms']:,} ms.")
+                    )
             definition.check(args, kwargs)
+        except NewerPayload as error:
+            return Outcome(Ending.UNKNOWN, error=error)
         except Exception as error:
             # Whatever an extension or a deserializer raises: the worker must not be the one to suffer.
             return Outcome(Ending.REFUSED, error=error)
@@ -94,9 +99,10 @@ class Runner:
         if held.stop is not None:
             return Outcome(Ending.HANDED_BACK)
         if held.definition is None:
-            return Outcome(
-                Ending.UNKNOWN, error=UnknownTask(f"No worker knows a task named {record.name!r}.")
+            words = (
+                f"No worker knows a task named {record.name!r}; is it in the tasks.py of an installed app?"
             )
+            return Outcome(Ending.UNKNOWN, error=UnknownTask(words))
         if record.raw[5:7] != b"00":
             return self._crashed(record)
         return None

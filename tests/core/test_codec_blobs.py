@@ -16,8 +16,8 @@ import msgpack
 import pytest
 
 from ardiq.core import extensions
-from ardiq.core.codec import Codec, register_extension
-from ardiq.core.errors import BadPayload, BadSignature, EncodeError, MissingRow
+from ardiq.core.codec import NEWER, Codec, register_extension
+from ardiq.core.errors import BadPayload, BadSignature, EncodeError, MissingRow, NewerPayload
 
 CALL = ("args", "kwargs")
 JOB = b"4f1c0c7e9b6f4c0f8f0e1d2c3b4a5968"
@@ -159,6 +159,43 @@ def test_mutated_bytes_decode_or_are_a_bad_payload() -> None:
             codec.decode(
                 "call", JOB, bytes(body[: dice.randint(1, len(body))] if dice.random() < 0.2 else body)
             )
+
+
+# -- newer bytes ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [Codec("mail", [b"secret"]), Codec("mail"), Codec("mail", [b"secret"], None, json.loads),
+     Codec("mail", (), None, json.loads)],
+    ids=["signed", "unsigned", "own format, signed", "own format"],
+)  # fmt: skip
+def test_a_later_format_tells_itself_apart(codec: Codec) -> None:
+    """F3: whatever follows, a later release can make known that its bytes are no corruption."""
+    for rest in (b"", b"\x00", b"anything at all" * 9):
+        with pytest.raises(NewerPayload, match="this call is of format 2, and this release reads format 1"):
+            codec.decode("call", JOB, NEWER + b"\x02" + rest)
+    for broken in (NEWER, NEWER + b"\x00", NEWER + b"\x01" + b"x" * 40, NEWER[1:] + b"\x02" + b"x" * 40):
+        with pytest.raises(BadPayload) as caught:
+            codec.decode("call", JOB, broken)
+        assert not isinstance(caught.value, NewerPayload)
+
+
+def test_what_is_signed_begins_as_it_likes() -> None:
+    """F3: the mark of later formats is looked for in what cannot be read, and nowhere else."""
+    codec = Codec("mail", (), lambda value: NEWER + b"\x02", lambda body: "read")
+    assert codec.decode("call", JOB, codec.encode("call", JOB, 1)) == "read"
+
+
+@pytest.mark.parametrize("code", [63, 99])
+def test_an_extension_of_somebody_else(code: int) -> None:
+    """F3: signed bytes are no garbage, so somebody knows the type; unsigned ones may be anything."""
+    theirs = Codec("mail", [b"secret"], lambda value: ext(code, b"x"))
+    with pytest.raises(NewerPayload, match=f"unknown extension type {code}"):
+        Codec("mail", [b"secret"]).decode("call", JOB, theirs.encode("call", JOB, 1))
+    with pytest.raises(BadPayload) as caught:
+        Codec("mail").decode("call", JOB, ext(code, b"x"))
+    assert not isinstance(caught.value, NewerPayload)
 
 
 # -- other formats and types ---------------------------------------------------------

@@ -19,6 +19,8 @@ from ardiq.core.outcome import (
     pack_abort,
     pack_history,
     pack_outcome,
+    pack_parked,
+    parked_since,
     read_history,
     read_result,
     shown,
@@ -32,6 +34,26 @@ OWN = outcome_subject("id", "add", OK)
 def record(outcome: bytes = b"", status: JobStatus = JobStatus.SUCCEEDED, history: bytes = b"") -> JobRecord:
     head = b"%b0003%02x%011x%011x0123abcd" % (BYTES_OF[status], 0, 1_000, 2_500)
     return JobRecord("id", head + tail(tail_start("default", "add"), b"", history, outcome))
+
+
+def test_a_mark_tells_since_when_a_job_is_parked() -> None:
+    """F3: it is no attempt, goes with the next one, and takes nobody's traceback."""
+    assert parked_since(CODEC, record()) is None
+    first = Attempt(1, 10, 20, "w", Failure("ValueError", "bad", "t" * 9_000))
+    tried = record(history=pack_history(CODEC, record(), [first]))
+    assert parked_since(CODEC, tried) is None
+    parked = record(history=pack_parked(CODEC, tried, 500, 500, "w", Failure("E", "unknown")))
+    again = record(history=pack_parked(CODEC, parked, 500, 900, "w", Failure("E", "unknown")))
+    for one in (parked, again):
+        assert parked_since(CODEC, one) == 500
+        assert read_history(CODEC, one) == [first]
+    later = record(
+        history=pack_history(CODEC, again, [*read_history(CODEC, again), Attempt(2, 950, 960, "w", None)])
+    )
+    assert parked_since(CODEC, later) is None
+    full = [Attempt(n, n, n, "w", None) for n in range(1, HISTORY_MOST + 5)]
+    long = record(history=pack_history(CODEC, record(), full))
+    assert parked_since(CODEC, record(history=pack_parked(CODEC, long, 7, 8, "w", Failure("E", "x")))) == 7
 
 
 class Hostile(Exception):

@@ -1,18 +1,24 @@
-"""The release before this one and this one on the same queue, as in a rolling deploy. Row 60."""
+"""The release before this one and this one on the same queue, as in a rolling deploy. Row 60.
+
+Two quick tests are for every run, one for each direction; what takes a crew of both is for soaks.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ardiq import JobStatus
+from tests.faults import producing
 from tests.faults.field import Field
 from tests.faults.report import Report
-from tests.workers import ROOT
+from tests.workers import ROOT, until
 
 # The tree as it was released last: its ardiq, and the manage.py and the shop of its tests.
 LAST = "9b8c0ede9190ccf6cfc2be01b57fcca5c4414ed5"
@@ -36,6 +42,49 @@ def last(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def old(field: Field, manage: Path, **options: Any) -> Any:
     """A worker of the last release, registered."""
     return field.workers.start(manage=manage, LEASE_MS=1_500, CONCURRENCY=4, PREFETCH=4, **options)
+
+
+def produced(field: Field, manage: Path) -> list[str]:
+    """Ids of the jobs that a producer of that tree has enqueued."""
+    text = Path(producing.__file__).read_text() + "\nproduce()\n"
+    told = subprocess.run(
+        [sys.executable, str(manage), "shell", "-c", text], capture_output=True, text=True,
+        env=field.workers.environment(),
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    ids: list[str] = json.loads(told.stdout.splitlines()[-1])
+    return ids
+
+
+def as_expected(field: Field, ids: list[str]) -> None:
+    """Each has succeeded, with the value that its arguments make."""
+    field.wait_done(ids)
+    results = [field.app.job(id).result_sync() for id in ids]
+    assert [result and result.value for result in results] == producing.EXPECTED
+
+
+@pytest.mark.fault("60", "the last release enqueues, this one runs")
+def test_an_old_producer_and_a_new_worker(field: Field, last: Path) -> None:
+    """F3: all kinds of calls of the last release run here."""
+    ids = produced(field, last)
+    worker = field.start()
+    as_expected(field, ids)
+    assert worker.stop() == 0, worker.text
+
+
+@pytest.mark.fault("60", "this one enqueues, the last release runs")
+def test_a_new_producer_and_an_old_worker(field: Field, last: Path) -> None:
+    """F3: all kinds of calls of this release run there. What it does not know it parks, and a new worker
+    takes over what was parked there."""
+    ids = produced(field, ROOT / "tests" / "manage.py")
+    strange = field.enqueue(1, "who", 0.0)
+    worker = old(field, last)
+    as_expected(field, ids)
+    until(lambda: field.statuses(strange)[strange[0]] is JobStatus.SCHEDULED, what="parked")
+    field.start()
+    field.wait_done(strange)
+    assert field.succeeded(strange)
+    assert worker.stop() == 0, worker.text
 
 
 @pytest.mark.soak

@@ -1,4 +1,4 @@
-"""What goes wrong in tasks: dead letters, hooks, unknown names, and exceptions that no task should raise."""
+"""What goes wrong in tasks: dead letters, hooks, misfit calls, and exceptions that no task should raise."""
 
 from __future__ import annotations
 
@@ -149,34 +149,7 @@ def test_which_ends_are_failures(app: Ardiq, working: Make) -> None:
     assert sorted(heard) == ["asks: Retry", "late: TimeoutError"]
 
 
-# -- unknown names --------------------------------------------------------------------------------
-
-
-@pytest.mark.fault("39", "parked until somebody knows it")
-def test_an_unknown_task_is_parked(app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F3: tried again until a worker knows it; it costs no attempt."""
-    monkeypatch.setattr("ardiq.core.retry.PARK_FIRST_MS", 150)
-    job = app.send_sync("soon", 2)
-    with working():
-        until(lambda: job.status_sync() is JobStatus.SCHEDULED, what="parked")
-        info = job.info_sync()
-        assert info is not None and (info.tries, info.attempts) == (0, [])
-        app.task(name="soon")(lambda n: n * 2)
-        found = result(job)
-    assert (found.value, found.tries) == (4, 1)
-
-
-@pytest.mark.fault("39", "and fails in the end")
-def test_an_unknown_task_fails_in_the_end(app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F3: after 24 hours, here sooner; it still costs no attempt, and can be replayed."""
-    monkeypatch.setattr("ardiq.core.retry.PARK_FIRST_MS", 50)
-    monkeypatch.setattr("ardiq.core.retry.PARK_UNTIL_MS", 100)
-    with working():
-        job = app.send_sync("never")
-        found = result(job)
-    assert (found.status, found.tries) == (JobStatus.FAILED, 0)
-    assert found.error is not None and "'never'" in found.error.message
-    assert job.replay_sync()
+# -- calls that do not fit ------------------------------------------------------------------------
 
 
 @pytest.mark.fault("40", "bound before the call")
