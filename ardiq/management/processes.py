@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
+from django.core.management.base import CommandError
 from django.utils import autoreload
 
 from ardiq.worker.children import Child
@@ -12,14 +13,19 @@ from ardiq.worker.supervisor import MEMBER, Supervisor
 
 
 def supervise(name: str, count: int, burst: bool, ready: Callable[[], None]) -> int:
-    """Run this command line ``count`` times, named ``name.1`` and so on. Returns the exit code."""
+    """Run this command line ``count`` times, named ``name.1`` and so on. Returns the exit code. Raises
+    CommandError when they refuse to start, and no restart would mend that."""
     command = [str(word) for word in _without_processes(autoreload.get_child_arguments())]
 
     def start(number: int) -> Child:
         # Of two --name the last one counts.
         return Child([*command, "--name", f"{name}.{number}"], {**os.environ, MEMBER: "1"})
 
-    return Supervisor(start, count, burst=burst).run(ready)
+    supervisor = Supervisor(start, count, burst=burst)
+    code = supervisor.run(ready)
+    if supervisor.refusal:
+        raise CommandError(supervisor.refusal)
+    return code
 
 
 def _without_processes(words: list[str]) -> Iterator[str]:

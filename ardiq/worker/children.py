@@ -1,8 +1,10 @@
-"""Worker processes as children of another process, and the line between the two.
+"""Worker processes as children of another process, and the lines between the two.
 
 A parent tells its child to stop through a pipe. A signal would count twice where it reaches the whole group
 as well (Ctrl-C in a terminal, a process manager that signals every process), and the second one means hurry.
-The pipe also ends with the parent, however that ends: no child works on for long without one.
+The pipe also ends with the parent, however that ends: no child works on for long without one. Through a
+second pipe the child tells that it has been set up, and why it does not start, so that its parent can say
+that once for all.
 """
 
 from __future__ import annotations
@@ -17,6 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LINE = "ARDIQ_PARENT_LINE"  # environment variable: the file descriptor of the child's end
+EAR = "ARDIQ_PARENT_EAR"  # environment variable: the file descriptor that it may tell its parent through
+REFUSED = 78  # exit code of a child that has told why it does not start (EX_CONFIG)
+SET_UP = b"+"
+REASON_MOST = 4_000  # bytes of a reason: they fit into a pipe that nobody reads yet
 AT_ONCE = 1.0  # seconds that a child gets to answer the third signal before it is killed
 
 
@@ -32,18 +38,25 @@ class Child:
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         theirs, self._line = os.pipe()
+        self._ear, mouth = os.pipe()
+        self.said = b""  # all that it has told, once it has ended
         # The child inherits this: before it answers signals, none of them kills it. They wait.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             self._process = subprocess.Popen(
-                command, env={**environment, LINE: str(theirs)}, pass_fds=[theirs]
+                command,
+                env={**environment, LINE: str(theirs), EAR: str(mouth)},
+                pass_fds=[theirs, mouth],
             )
         except BaseException:
             os.close(self._line)
+            os.close(self._ear)
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(theirs)
+            os.close(mouth)
+        os.set_blocking(self._ear, False)  # what it has forked may hold the other end open
         self._told = 0
 
     @property
@@ -71,10 +84,46 @@ class Child:
         if self._line >= 0:
             os.close(self._line)
             self._line = -1
+            with contextlib.suppress(BlockingIOError):
+                self.said = os.read(self._ear, 2 * REASON_MOST)
+            os.close(self._ear)
         return code
+
+    @property
+    def set_up(self) -> bool:
+        """Whether it had read the project and its command line when it ended."""
+        return self.said.startswith(SET_UP)
+
+    @property
+    def reason(self) -> str:
+        """Why it refused to start; '' when it did not say."""
+        return self.said.removeprefix(SET_UP).decode("utf-8", "replace")
 
     def kill(self) -> None:
         self._process.kill()
+
+
+class Mouth:
+    """In a child: what it tells its parent. Elsewhere it tells nobody."""
+
+    def __init__(self) -> None:
+        """To be made once: what the process starts itself does not inherit it."""
+        number = int(os.environ.pop(EAR, "-1"))
+        self._number = number if number >= 0 and _is_pipe(number) else -1
+        if self._number >= 0:
+            os.set_inheritable(number, False)
+            self._tell(SET_UP)
+
+    def refuse(self, reason: str) -> bool:
+        """Whether somebody was told why this process does not start. It has to end with REFUSED then."""
+        return self._number >= 0 and self._tell(reason.encode("utf-8", "replace")[:REASON_MOST])
+
+    def _tell(self, words: bytes) -> bool:
+        try:
+            os.write(self._number, words)
+        except OSError:  # nobody listens any more
+            return False
+        return True
 
 
 def listen(hear: Callable[[int | None], None]) -> None:

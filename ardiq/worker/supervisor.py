@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
 import time
 from collections.abc import Callable
 
 from ardiq.worker import signals
-from ardiq.worker.children import Child, signal_name
+from ardiq.worker.children import REFUSED, Child, signal_name
 
 RESTART = 75  # exit code of a worker that asks for a fresh process in its place (EX_TEMPFAIL)
 MEMBER = "ARDIQ_SUPERVISED"  # environment variable: this process is one of several
@@ -53,9 +54,11 @@ class Supervisor:
         self._places = [Place(number) for number in range(1, count + 1)]
         self._heard: list[int] = []
         self._failed = False
+        self.refusal = ""  # why it has ended by itself: what no restart would mend
 
     def run(self, ready: Callable[[], None] = lambda: None) -> int:
-        """Until told to stop, or until the burst is over. The exit code is 0 only when all ended well."""
+        """Until told to stop, until the burst is over, or until a worker refuses to start (``refusal``). The
+        exit code is 0 only when all ended well."""
         self._heard = signals.collect()
         ready()
         while not all(place.over for place in self._places):
@@ -77,8 +80,12 @@ class Supervisor:
         place.child.pass_on(self._heard)
         code = place.child.wait()
         if code is not None:
-            place.child = None
-            self._ended(place, code)
+            child, place.child = place.child, None
+            if code == REFUSED or (code > 0 and not child.set_up):
+                self._refused(place, code, child.reason)
+            else:
+                how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+                self._ended(place, how, code)
 
     def _start(self, place: Place) -> None:
         place.begun = time.monotonic()
@@ -91,8 +98,20 @@ class Supervisor:
         else:
             log.debug("Worker %d runs as process %d.", place.number, place.child.pid)
 
-    def _ended(self, place: Place, code: int) -> None:
-        how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    def _refused(self, place: Place, code: int, reason: str) -> None:
+        """A worker does not start as things are. That ends all of them, unless others have worked for a
+        while: then something has changed under them, a deploy perhaps, and may change again."""
+        now = time.monotonic()
+        untold = f"ended with exit code {code} before it was set up; what it said stands above"
+        if any(other.child is not None and now - other.begun > HEALTHY for other in self._places):
+            self._ended(place, f"does not start: {reason}" if reason else untold, code)
+            return
+        place.over = self._failed = True
+        if not self._heard:
+            self.refusal = reason or f"A worker {untold}."
+            self._heard.append(signal.SIGTERM)
+
+    def _ended(self, place: Place, how: str, code: int) -> None:
         well = code in (0, RESTART)
         if self._heard or (self._burst and code != RESTART):
             place.over = True

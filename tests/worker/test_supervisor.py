@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ardiq import Ardiq, JobStatus
 from ardiq.management import processes
 from ardiq.worker import supervisor
 from ardiq.worker.supervisor import Place, Supervisor
+from tests.server import own_server
 from tests.workers import Process, Workers, until
 
 pytestmark = pytest.mark.slow
@@ -216,6 +218,115 @@ def test_limits_renew_the_children(workers: Workers, app: Ardiq, burst: tuple[st
         process.signal()
     assert process.ends(30) == 0, process.text
     assert len(pids(workers)) >= 4 and "it starts again in" not in process.text
+
+
+# -- what no restart would mend -------------------------------------------------------------------
+
+
+def test_a_server_that_no_worker_starts_on(workers: Workers, tmp_path: Path) -> None:
+    """H4, R21: the reason is said once, all stop, and the exit code is not 0."""
+    with own_server(tmp_path, "--maxmemory-policy", "allkeys-lru") as url:
+        workers.url = url
+        process = workers.spawn("--processes", "3", **OPTIONS)
+        assert process.ends(40) == 1, process.text
+    text = process.text
+    assert text.count("CommandError: This worker does not start: maxmemory-policy is allkeys-lru") == 1, text
+    assert "Traceback" not in text and "starts again" not in text and "exit code" not in text, text
+
+
+def test_a_project_that_only_the_children_cannot_read(workers: Workers, tmp_path: Path) -> None:
+    """H4: a tasks module that fails to import shows its own traceback, and nothing is tried again."""
+    package = tmp_path / "brittle"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tasks.py").write_text(
+        "import os\nif 'ARDIQ_SUPERVISED' in os.environ:\n    import no_such_module\n"
+    )
+    process = workers.spawn(
+        "--processes", "2", **OPTIONS, ardiq_test_apps="tests.shop,brittle", pythonpath=str(tmp_path)
+    )
+    assert process.ends(40) == 1, process.text
+    text = process.text
+    assert "No module named 'no_such_module'" in text and "starts again" not in text, text
+    assert text.count("CommandError: A worker ended with exit code 1 before it was set up") == 1, text
+
+
+def test_a_burst_on_such_a_server(workers: Workers, tmp_path: Path) -> None:
+    """H7, R21: nothing is drained, and that is said once as well."""
+    with own_server(tmp_path, "--maxmemory-policy", "allkeys-lru") as url:
+        workers.url = url
+        process = workers.spawn("--processes", "2", "--burst", **OPTIONS)
+        assert process.ends(40) == 1, process.text
+    assert process.text.count("Set it to noeviction") == 1, process.text
+
+
+class Fake:
+    """A child that has ended, or runs on until it is told to stop."""
+
+    def __init__(self, code: int | None, set_up: bool = True, reason: str = "") -> None:
+        self.pid, self.code, self.set_up, self.reason = 0, code, set_up, reason
+
+    def pass_on(self, heard: list[int]) -> None:
+        self.code = 0 if heard and self.code is None else self.code
+
+    def wait(self) -> int | None:
+        return self.code
+
+
+@pytest.fixture
+def _handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_handlers")
+@pytest.mark.parametrize(
+    ("child", "words"),
+    [
+        (Fake(78, reason="no"), "Worker 2 does not start: no; it starts again in"),
+        (
+            Fake(1, set_up=False),
+            "Worker 2 ended with exit code 1 before it was set up; what it said stands above",
+        ),
+    ],
+    ids=["told", "untold"],
+)
+def test_a_refusal_while_others_work(
+    child: Fake, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """H4: what has changed under workers that do their work, such as a deploy, may change again."""
+    monkeypatch.setattr(supervisor, "HEALTHY", -1.0)
+    monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.0)
+    made = []
+
+    def start(number: int) -> Any:
+        made.append(number)
+        if len(made) == 5:
+            signal.raise_signal(signal.SIGTERM)
+        return Fake(None) if number == 1 else child
+
+    own = Supervisor(start, 2)
+    assert (own.run(), own.refusal) == (1, "")
+    assert made.count(2) >= 3 and made.count(1) == 1
+    assert words in caplog.text
+
+
+@pytest.mark.usefixtures("_handlers")
+def test_a_crash_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H4: whoever has been set up and ends with an error, or by a signal, is started again."""
+    monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.0)
+    children = [Fake(1), Fake(-9, set_up=False), Fake(70), Fake(None)]
+
+    def start(number: int) -> Any:
+        child = children.pop(0)
+        if not children:
+            signal.raise_signal(signal.SIGTERM)
+        return child
+
+    own = Supervisor(start, 1)
+    assert (own.run(), own.refusal, children) == (0, "", [])
 
 
 # -- the parts ------------------------------------------------------------------------------------

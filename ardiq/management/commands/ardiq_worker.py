@@ -13,13 +13,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ardiq import running
-from ardiq.core.errors import ArdiqError
+from ardiq.core.errors import ArdiqError, BrokerError
 from ardiq.core.options import Options
 from ardiq.management import banner, processes, reload
 from ardiq.management.queues import chosen
 from ardiq.upkeep import DjangoUpkeep
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
+from ardiq.worker.children import REFUSED, Mouth
 from ardiq.worker.limits import Limits, resident_mb
 from ardiq.worker.supervisor import RESTART
 
@@ -50,11 +51,23 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self._member, mouth = processes.is_member(), Mouth()
+        try:
+            self._handle(options)
+        except BrokerError as error:
+            raise CommandError(str(error)) from error
+        except (ArdiqError, CommandError) as error:
+            # Of several workers all refuse alike: their supervisor says it once.
+            if self._member and mouth.refuse(str(error)):
+                raise SystemExit(REFUSED) from error
+            raise error if isinstance(error, CommandError) else CommandError(str(error)) from error
+
+    def _handle(self, options: dict[str, Any]) -> None:
         queues = self._queues(options)
         wanted = settings.DEBUG and not options["burst"] if options["reload"] is None else options["reload"]
         if wanted and reload.CHILD not in os.environ:
             raise SystemExit(reload.Parent(self.stderr.write).run())
-        self._reloading, self._member = bool(wanted), processes.is_member()
+        self._reloading = bool(wanted)
         self._set_up_logging(options["verbosity"])
         limits, name = self._limits(options), options["name"] or running.default_name()
         speaks = options["verbosity"] > 0 and not self._member
@@ -65,8 +78,6 @@ class Command(BaseCommand):
                 code = self._supervise(name, options["processes"], options["burst"], lines)
             else:
                 code = running.complete(self._work(name, queues, options["burst"], lines, limits))
-        except ArdiqError as error:
-            raise CommandError(str(error)) from error
         finally:
             self._leave_within(LEAVE, code)
         if speaks:
