@@ -85,13 +85,7 @@ class Ardiq(Recurring):
 
     def check_lane(self, lane: str) -> str:
         """Raise ValueError for a lane that this queue does not have."""
-        lanes = self.options.priorities
-        if lane not in lanes:
-            raise ValueError(
-                f"{lane!r} is no lane of queue {self.queue_name!r}; its lanes are {', '.join(lanes)} "
-                "(lowest first, PRIORITIES)."
-            )
-        return lane
+        return self.options.check_lane(lane)
 
     # -- defining ---------------------------------------------------------------------------------
 

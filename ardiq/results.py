@@ -1,4 +1,4 @@
-"""The handle of a job, and what it can tell: result, status, info; and abort, replay, delete.
+"""The handle of a job, and what it can tell: result, status, info; and abort, replay, delete, move.
 
 Every method is a coroutine with a twin for sync code whose name ends in ``_sync``.
 """
@@ -16,12 +16,12 @@ from ardiq.core.outcome import (
     Attempt,
     TaskResult,
     pack_abort,
-    planned,
     read_call,
     read_history,
     read_result,
-    span,
 )
+from ardiq.core.wishes import planned, span
+from ardiq.moving import Movable
 from ardiq.store import verbs
 from ardiq.store.scripts import Call
 
@@ -70,7 +70,9 @@ def job_info(broker: Broker, record: JobRecord) -> JobInfo:
         tries=record.attempts,
         crashes=record.crashes,
         enqueue_time=record.enqueued,
-        scheduled_at=record.at if record.status is JobStatus.SCHEDULED else planned(record, meta),
+        scheduled_at=record.at
+        if record.status is JobStatus.SCHEDULED
+        else planned(record, meta, result.start if result else 0),
         expires_at=record.enqueued + expire if expire else None,
         started_at=record.at if running else (result.start or None) if result else None,
         finished_at=result.finish if result else None,
@@ -90,7 +92,7 @@ def _attempts(broker: Broker, record: JobRecord, result: TaskResult | None) -> l
     return attempts
 
 
-class Job(Generic[R]):
+class Job(Movable, Generic[R]):
     """A job by its id. ``created`` is False when an existing job was found instead of a new one made."""
 
     __slots__ = ("_broker", "created", "id")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ardiq.core.job import LETTERS
+from ardiq.core.job import HEAD, LETTERS
 from ardiq.store import keys as keys_module
 from ardiq.store.keys import Keys
 from tests.server import admin
@@ -44,8 +44,9 @@ def faults(client: Any, queue: str) -> list[str]:
         places.setdefault(id.decode(), []).append(place)
 
     for key in client.scan_iter(match=prefix + "lane:*", count=1000):
+        lane = key.decode().removeprefix(prefix + "lane:")
         for id in client.lrange(key, 0, -1):
-            put(id, "queued")
+            put(id, f"queued in {lane}")
     for id in client.zrange(keys.scheduled, 0, -1):
         put(id, "scheduled")
     workers = {worker.decode() for worker in client.zrange(keys.workers, 0, -1)}
@@ -57,12 +58,15 @@ def faults(client: Any, queue: str) -> list[str]:
             put(id, "running")
     for key in client.scan_iter(match=prefix + "job:*", count=1000):
         id = key.decode().removeprefix(prefix + "job:")
-        status = LETTERS[client.getrange(key, 0, 0).decode()]
+        record = client.getrange(key, 0, 639)
+        status = LETTERS[record[:1].decode()]
+        lane = record[HEAD:].partition(b"\n")[0].decode()
+        place = f"queued in {lane}" if status == "queued" else status.value
         # A lane may hold ids of jobs that live elsewhere by now; the record decides which place is theirs.
-        own = [place for place in places.get(id, []) if place != "queued" or status == "queued"]
+        own = [one for one in places.get(id, []) if not one.startswith("queued") or one == place]
         if status.finished:
-            out += [f"{id} has ended and is {place}" for place in own]
-        elif own != [status.value]:
+            out += [f"{id} has ended and is {one}" for one in own]
+        elif own != [place]:
             out.append(f"{id} is {status.value} but lies in {own}")
         if not status.finished and client.ttl(key) >= 0:
             out.append(f"{id} lives and has a TTL")

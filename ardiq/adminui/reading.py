@@ -22,14 +22,13 @@ from ardiq.core.outcome import (
     Attempt,
     Failure,
     TaskResult,
-    planned,
     read_call,
     read_history,
     read_result,
-    span,
 )
 from ardiq.core.redact import MASK, PRIVATE, masked, masked_call, masked_text
 from ardiq.core.registry import Definition
+from ardiq.core.wishes import planned, span
 from ardiq.store.inspector import JobView
 
 # What a worker says of a job that it cannot read or run; it quotes nothing. A task may raise others of ours,
@@ -214,7 +213,8 @@ class Reading:
     @property
     def due(self) -> int | None:
         """When the caller wanted it to run, if not at once."""
-        return planned(self.record, self._call[2]) if self.record else None
+        result = self.result
+        return planned(self.record, self._call[2], result.start if result else 0) if self.record else None
 
     @property
     def expires(self) -> int | None:

@@ -113,6 +113,15 @@ class Options:
             values["signing_key"] = tuple(values["signing_key"])
         return cls(queue=queue, **values)
 
+    def check_lane(self, lane: str) -> str:
+        """Raise ValueError for a lane that this queue does not have."""
+        if lane not in self.priorities:
+            raise ValueError(
+                f"{lane!r} is no lane of queue {self.queue!r}; its lanes are {', '.join(self.priorities)} "
+                "(lowest first, PRIORITIES)."
+            )
+        return lane
+
     @property
     def safe_url(self) -> str:
         """The Redis URL with its password masked: the only form that may be shown."""

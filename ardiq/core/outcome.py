@@ -282,16 +282,3 @@ def check_format(meta: dict[str, Any]) -> None:
     """Raise NewerPayload for a call whose options tell, as ``format``, that a later release must run it."""
     if meta.get("format", FORMAT) > FORMAT:
         raise NewerPayload(f"this call is of format {meta['format']}, and this release runs format {FORMAT}.")
-
-
-def planned(record: JobRecord, meta: dict[str, Any]) -> int | None:
-    """When the caller wanted the job to run, epoch ms; None for at once."""
-    if delay := span(meta, "delay_ms"):
-        return record.enqueued + delay
-    return span(meta, "schedule_ms")
-
-
-def span(meta: dict[str, Any], name: str) -> int | None:
-    """A number of ms among the options of a call; None without one, and for what is none."""
-    value = meta.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

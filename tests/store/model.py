@@ -149,6 +149,15 @@ class Model:
             self.end(id)
         return True
 
+    def move(self, id: str, lane: str, delay: int | None) -> bool:
+        job = self.jobs.get(id)
+        if job is None or job.status not in ("queued", "scheduled") or job.marked:
+            return False
+        job.lane = lane or job.lane
+        if delay is not None:
+            job.status = "scheduled" if delay else "queued"
+        return True
+
     def replay(self, id: str) -> str:
         job = self.jobs.get(id)
         if job is None or job.live:

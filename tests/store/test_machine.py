@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from ardiq.core.job import JobRecord, JobStatus
-from ardiq.store import fsck, verbs
+from ardiq.store import fsck, moving, verbs
 from ardiq.store.scripts import Call
 from tests.keyspace import faults
 from tests.store.bench import LEASE, Bench, Clock, ended, retried
@@ -51,14 +51,15 @@ class Machine(RuleBasedStateMachine):
         self.bench = Bench(self.url, f"test-{secrets.token_hex(6)}")
         self.keys = self.bench.keys
         self.clock = Clock()
-        self.load, verbs.script = verbs.script, self.clock.script
+        self.load = verbs.script
+        verbs.script = moving.script = self.clock.script
         self.model = Model()
         self.number = self.calls = self.made = 0
         for _ in range(2):
             self.register()
 
     def teardown(self) -> None:
-        verbs.script = self.load
+        verbs.script = moving.script = self.load
         try:
             assert faults(self.bench.redis, self.keys.queue) == []
             assert all((self.bench.ttl(id) > 0) is not job.live for id, job in self.model.jobs.items()), (
@@ -147,6 +148,12 @@ class Machine(RuleBasedStateMachine):
     def abort(self, id: str, again: bool) -> None:
         call = verbs.abort(self.keys, id, 60_000, b"by hand")
         assert self.run(call, again, lambda answer: False) is self.model.abort(id)
+
+    @step(4, id=IDS, lane=st.sampled_from(["", *LANES]), delay=st.sampled_from([None, 0, 3_000]), again=AGAIN)
+    def move(self, id: str, lane: str, delay: int | None, again: bool) -> None:
+        due = "" if delay is None else moving.due(delay)
+        moved = self.run(moving.move(self.keys, id, lane=lane, due=due), again)
+        assert moved is self.model.move(id, lane, delay)
 
     @step(2, ids=st.lists(IDS, min_size=1, max_size=3, unique=True), again=AGAIN)
     def replay(self, ids: list[str], again: bool) -> None:
