@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ardiq.core.errors import ArdiqError, BrokerError, Retry, TaskError
     from ardiq.core.job import JobStatus, id_for
     from ardiq.core.outcome import TaskResult
+    from ardiq.core.reports import LogLine, Progress
     from ardiq.results import Job, JobInfo
     from ardiq.shortcuts import cron, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
 
@@ -27,6 +28,7 @@ _HOMES = {
     "ardiq.core.errors": ("ArdiqError", "BrokerError", "Retry", "TaskError"),
     "ardiq.core.job": ("JobStatus", "id_for"),
     "ardiq.core.outcome": ("TaskResult",),
+    "ardiq.core.reports": ("LogLine", "Progress"),
     "ardiq.results": ("Job", "JobInfo"),
     "ardiq.shortcuts": (
         "cron", "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
@@ -42,6 +44,8 @@ __all__ = [
     "JobContext",
     "JobInfo",
     "JobStatus",
+    "LogLine",
+    "Progress",
     "Retry",
     "TaskError",
     "TaskResult",

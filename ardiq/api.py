@@ -98,7 +98,7 @@ class Ardiq(Recurring):
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
         retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, result_ttl_ms,
-        sensitive."""
+        sensitive, keep_logs."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             for option in options:
@@ -134,6 +134,7 @@ class Ardiq(Recurring):
         result_ttl_ms: int | None = None,
         executor: str = "thread",
         sensitive: Sequence[str] = (),
+        keep_logs: bool = False,
     ) -> Definition:
         if queue not in (None, self.queue_name):
             raise ValueError(f"queue={queue!r}: this decorator belongs to the queue {self.queue_name!r}.")
@@ -158,6 +159,7 @@ class Ardiq(Recurring):
             result_ttl_ms=result_ttl_ms,
             executor=executor,
             sensitive=sensitive,
+            keep_logs=keep_logs,
         )
 
     def on_error(self, hook: ErrorHook) -> ErrorHook:

@@ -18,7 +18,7 @@ from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL
 from ardiq.core.paths import explain
 from ardiq.core.registry import Definition
-from ardiq.overrides import PLAIN, CallOptions, checked
+from ardiq.overrides import PLAIN, CallOptions, checked, meta_of
 from ardiq.owners import Owner
 from ardiq.results import Job
 from ardiq.store.verbs import NewJob, new_job
@@ -88,7 +88,7 @@ class Prepared:
         lane = target.lane_in(broker)
         id = options.task_id or new_id()
         call = broker.codec.encode(
-            CALL, id.encode() + target.subject, [list(self.args), self.kwargs, self._meta()], CALL_ROOT
+            CALL, id.encode() + target.subject, [list(self.args), self.kwargs, meta_of(options)], CALL_ROOT
         )
         if len(call) > broker.options.max_payload_bytes:
             raise self._too_large(call, broker)
@@ -113,17 +113,6 @@ class Prepared:
             f"The arguments of {self.target.name} take {len(call):,} bytes, more than MAX_PAYLOAD_BYTES "
             f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference."
         )
-
-    def _meta(self) -> dict[str, Any]:
-        options = self.target.call_options
-        meta: dict[str, Any] = {}
-        for name in ("delay_ms", "schedule_ms", "expire_ms"):
-            if value := getattr(options, name):
-                meta[name] = value
-        if options.task_id is not None:
-            # Tells a repeat of this very call from another call under the same id (R10).
-            meta["nonce"] = new_id()[:16]
-        return meta
 
     def _unique_hash(self) -> str:
         options, definition = self.target.call_options, self.target.definition

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ardiq.connection import new_id
+from ardiq.core.headers import checked_headers
 from ardiq.core.job import check_id
 from ardiq.core.registry import UniqueKey
 from ardiq.core.retry import TEN_YEARS_MS
@@ -28,6 +31,8 @@ class CallOptions:
     replace: bool = False
     on_commit: bool | None = None
     using: str | None = None
+    headers: Mapping[str, str] | None = None
+    keep_logs: bool | None = None
 
 
 PLAIN = CallOptions()
@@ -76,11 +81,32 @@ def checked(
         check_id(merged.task_id)
     if merged.unique_until not in (None, "start", "done"):
         raise ValueError(f"unique_until={merged.unique_until!r}: give 'start' or 'done'.")
+    if merged.headers is not None:
+        return dataclasses.replace(merged, headers=checked_headers(merged.headers))
     return merged
 
 
+def meta_of(options: CallOptions) -> dict[str, Any]:
+    """What of the options travels with the call."""
+    meta: dict[str, Any] = {}
+    for name in ("delay_ms", "schedule_ms", "expire_ms", "headers"):
+        if value := getattr(options, name):
+            meta[name] = value
+    if options.keep_logs is not None:
+        meta["keep_logs"] = options.keep_logs
+    if options.task_id is not None:
+        # Tells a repeat of this very call from another call under the same id (R10).
+        meta["nonce"] = new_id()[:16]
+    return meta
+
+
 def _check_switches(given: dict[str, Any]) -> None:
-    for name, way_out in (("replace", ""), ("on_commit", ""), ("unique", " or a key function")):
+    for name, way_out in (
+        ("replace", ""),
+        ("on_commit", ""),
+        ("keep_logs", ""),
+        ("unique", " or a key function"),
+    ):
         value = given.get(name)
         if not (value is None or isinstance(value, bool) or (way_out and callable(value))):
             raise TypeError(f"{name}={value!r}: give True or False{way_out}.")

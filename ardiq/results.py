@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from ardiq.connection import Broker
 from ardiq.core.errors import BadPayload
+from ardiq.core.headers import read_headers
 from ardiq.core.job import LETTERS, JobRecord, JobStatus
 from ardiq.core.outcome import (
     Attempt,
@@ -20,9 +21,10 @@ from ardiq.core.outcome import (
     read_history,
     read_result,
 )
+from ardiq.core.reports import LogLine, Progress, read_logs, read_progress
 from ardiq.core.wishes import planned, span
 from ardiq.moving import Movable
-from ardiq.store import verbs
+from ardiq.store import reports, verbs
 from ardiq.store.scripts import Call
 
 R = TypeVar("R")
@@ -49,11 +51,13 @@ class JobInfo:
     worker: str
     attempts: list[Attempt]
     result: TaskResult | None
+    headers: dict[str, str]
+    progress: Progress | None = None
     problem: str = ""
     """Why args and kwargs are empty, when the stored call cannot be read."""
 
 
-def job_info(broker: Broker, record: JobRecord) -> JobInfo:
+def job_info(broker: Broker, record: JobRecord, progress: bytes | None = None) -> JobInfo:
     """Read a record for people. Never raises: what cannot be read is told in ``problem``."""
     args, kwargs, meta, problem = read_call(broker.codec, record)
     result = read_result(broker.codec, record) if record.status.finished else None
@@ -79,6 +83,8 @@ def job_info(broker: Broker, record: JobRecord) -> JobInfo:
         worker=(result.worker if result else "") or (record.worker if running else ""),
         attempts=_attempts(broker, record, result),
         result=result,
+        headers=dict(read_headers(meta) or {}),
+        progress=read_progress(progress, record),
         problem=problem,
     )
 
@@ -189,15 +195,45 @@ class Job(Movable, Generic[R]):
 
     async def info(self) -> JobInfo | None:
         """All that is known of the job; None when it is unknown or no longer kept."""
-        return self._info(await self._run(self._read()))
+        return self._info(await self._run(self._read_with_progress()))
 
     def info_sync(self) -> JobInfo | None:
         """``info`` for sync code."""
-        return self._info(self._run_sync(self._read()))
+        return self._info(self._run_sync(self._read_with_progress()))
 
     def _info(self, raws: list[bytes | None]) -> JobInfo | None:
         record = self._record(raws)
-        return job_info(self._broker, record) if record else None
+        return job_info(self._broker, record, raws[1]) if record else None
+
+    # -- progress and logs ------------------------------------------------------------------------
+
+    async def progress(self) -> Progress | None:
+        """How far the job is, as it told last; None when it told nothing, or is not known any more."""
+        return self._progress(await self._run(self._read_with_progress()))
+
+    def progress_sync(self) -> Progress | None:
+        """``progress`` for sync code."""
+        return self._progress(self._run_sync(self._read_with_progress()))
+
+    def _read_with_progress(self) -> Call:
+        return reports.with_progress(self._broker.keys, self.id)
+
+    def _progress(self, raws: list[bytes | None]) -> Progress | None:
+        record = self._record(raws)
+        return read_progress(raws[1], record) if record else None
+
+    async def logs(self) -> list[LogLine]:
+        """What the job has logged, the oldest line first, if its task has ``keep_logs``; kept as long as
+        its result, and of very many lines the latest."""
+        return self._logs(await self._run(reports.with_logs(self._broker.keys, self.id)))
+
+    def logs_sync(self) -> list[LogLine]:
+        """``logs`` for sync code."""
+        return self._logs(self._run_sync(reports.with_logs(self._broker.keys, self.id)))
+
+    def _logs(self, raws: list[bytes | None]) -> list[LogLine]:
+        record = self._record(raws)
+        return read_logs(raws[1], record) if record else []
 
     # -- abort, replay, delete --------------------------------------------------------------------
 

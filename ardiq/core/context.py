@@ -32,8 +32,8 @@ class JobContext:
     """
 
     __slots__ = (
-        "_claim", "_worker", "attempt", "deadline", "headers", "id", "lane", "lease_lost", "name", "queue",
-        "reports",
+        "_claim", "_worker", "attempt", "deadline", "headers", "id", "kept_logs", "lane", "lease_lost",
+        "name", "queue", "reports",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +52,7 @@ class JobContext:
         self.queue, self.lane, self.deadline = queue, lane, deadline
         self.lease_lost = False
         self.headers = NO_HEADERS
-        self.reports = reports
+        self.reports, self.kept_logs = reports, ""
         self._worker, self._claim = worker, claim
 
     @property

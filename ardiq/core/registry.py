@@ -40,6 +40,7 @@ class Definition:
     result_ttl_ms: int | None = None
     executor: str = "thread"
     sensitive: tuple[str, ...] = ()
+    keep_logs: bool = False
 
     @classmethod
     def checked(cls, fn: Callable[..., Any], *, name: str | None, **given: Any) -> Definition:
@@ -61,6 +62,8 @@ class Definition:
             given[option] = kinds
         given["sensitive"] = _checked_sensitive(fn, given.get("sensitive", ()))
         _check_numbers(given)
+        if not isinstance(given.get("keep_logs", False), bool):
+            raise TypeError(f"keep_logs={given['keep_logs']!r}: give True or False.")
         unique = given.get("unique", False)
         if not (isinstance(unique, bool) or callable(unique)):
             raise TypeError(f"unique={unique!r}: give True or False or a key function.")

@@ -13,6 +13,8 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``wake``              list    one wake-up token at most; losing it costs a poll, never a job
 ``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
 ``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
+``progress:<id>``     string  how far the job is, as it told last; a TTL always, once it has ended its job's
+``logs:<id>``         string  kept lines of its logs, capped; a TTL always, once it has ended its job's
 ``waiters``           hash    id -> clients that wait for it: a settle notifies only those
 ``aborts``            zset    id -> when a running job was asked to abort, ms
 ``control``           pubsub  ids to abort, for workers
@@ -28,7 +30,7 @@ from ardiq.core.job import JobStatus
 TYPES = {
     "job:": "string", "lane:": "list", "scheduled": "zset", "workers": "zset", "held:": "hash",
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "waiters": "hash",
-    "aborts": "zset", "cron": "hash",
+    "aborts": "zset", "cron": "hash", "progress:": "string", "logs:": "string",
 }  # fmt: skip
 
 
@@ -71,6 +73,12 @@ class Keys:
 
     def unique(self, hash: str) -> str:
         return f"{self.prefix}unique:{hash}"
+
+    def progress(self, id: str) -> str:
+        return f"{self.prefix}progress:{id}"
+
+    def logs(self, id: str) -> str:
+        return f"{self.prefix}logs:{id}"
 
     def done(self, client: str) -> str:
         return f"{self.prefix}done:{client}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum
+from typing import Any
 
 from ardiq.core.context import JobContext
 from ardiq.core.errors import Interrupt, JobAborted, JobHandedBack, JobTimedOut
@@ -45,6 +46,7 @@ class Held:
     again: bool = False  # it was told to stop a second time
     alone: bool = False  # it runs in a process of its own
     shares: bool = False  # it may have killed a worker, and runs among others all the same
+    meta: dict[str, Any] | None = None  # the options of its call
     refers: bool = False  # its arguments hold references to model instances
 
     def __init__(self, record: JobRecord, claim: int, lease: Lease, claimed: float, marked: bool) -> None:

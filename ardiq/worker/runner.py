@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ardiq.core import events, reference
 from ardiq.core.codec import Codec
-from ardiq.core.context import JobContext, running
+from ardiq.core.context import JobContext, Reports, running
 from ardiq.core.errors import (
     Interrupt,
     JobAborted,
@@ -24,12 +24,13 @@ from ardiq.core.errors import (
     NewerPayload,
     UnknownTask,
 )
+from ardiq.core.headers import read_headers
 from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
 from ardiq.core.outcome import CALL, call_subject, check_format
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
-from ardiq.worker import faults
+from ardiq.worker import faults, keeping
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import Judge
 
@@ -55,10 +56,16 @@ class Runner:
     """Runs the jobs of one queue; what comes of them is the judge's affair."""
 
     def __init__(
-        self, options: Options, codec: Codec, clock: Clock, around: Around | None, judge: Judge
+        self,
+        options: Options,
+        codec: Codec,
+        clock: Clock,
+        around: Around | None,
+        judge: Judge,
+        reports: Reports | None = None,
     ) -> None:
         self._options, self._codec, self._clock = options, codec, clock
-        self._around, self._judge = around, judge
+        self._around, self._judge, self._reports = around, judge, reports
 
     # -- admit ------------------------------------------------------------------------------------
 
@@ -74,6 +81,7 @@ class Runner:
             call: Any = self._codec.decode(CALL, call_subject(record.id, record.name), record.call)
             args, kwargs = call[0], call[1]
             if len(call) > 2:
+                held.meta = call[2]
                 check_format(call[2])
                 if self._expired(held, call[2]):
                     return Outcome(
@@ -139,8 +147,18 @@ class Runner:
             deadline,
             held.lease.token,
             held.claim,
+            self._reports,
         )
+        if definition.keep_logs or held.meta:
+            self._equip(held.context, held.meta or {}, definition)
         self._judge.tell(events.STARTED, held)
+
+    def _equip(self, job: JobContext, meta: dict[str, Any], definition: Definition) -> None:
+        """What few jobs have: headers, kept logs."""
+        if headers := read_headers(meta):
+            job.headers = headers
+        if meta.get("keep_logs", definition.keep_logs) is True:
+            keeping.keep(job, definition)
 
     # -- perform ----------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from ardiq.worker import faults
 from ardiq.worker.held import Held
 from ardiq.worker.lease import Lease
 from ardiq.worker.outage import Outage
+from ardiq.worker.reports import WorkerReports
 
 MOST_BYTES = 4_194_304  # of one settle, unless one verdict alone is larger
 MOST_UNFLUSHED = 2_000  # jobs; beyond this the worker claims no more until Redis answers
@@ -40,9 +41,11 @@ class Settler:
         listed_ms: Callable[[], int],
         settled: Callable[[Batch, dict[str, str], bool], None],
         outage: Outage,
+        reports: WorkerReports,
     ) -> None:
         self._store, self._keys, self._options = store, keys, options
         self._listed_ms, self._settled, self._outage = listed_ms, settled, outage
+        self._reports = reports
         self._pending: list[tuple[Held, Settlement]] = []
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -80,6 +83,8 @@ class Settler:
                 pause = min(pause * 2, 2.0)
                 continue
             del self._pending[: len(batch)]
+            if self._reports.told:
+                self._reports.forget(batch)
             if not self._pending:
                 self._some.clear()
                 self._idle.set()
@@ -105,6 +110,8 @@ class Settler:
         )
         if faults.armed:
             faults.hit("before_flush")
+        if self._reports.told:
+            await self._reports.leave(batch)
         refused: dict[str, str] = await self._store.run(call)
         if faults.armed:
             faults.hit("after_flush")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -31,6 +31,7 @@ from ardiq.worker.limits import Limits
 from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
+from ardiq.worker.reports import WorkerReports
 from ardiq.worker.runner import Around, Runner
 from ardiq.worker.schedule import Schedule, Timetables
 from ardiq.worker.settler import Batch, Settler
@@ -122,26 +123,22 @@ class Worker:
         try:
             await watched(
                 self._held_by.run(),
-                self._settler.run(),
-                tick(self._tick),
+                *self._chores(),
                 listen_for_aborts(self._endpoint, self.keys, self.abort, self._ask_for_aborts),
-                self._alarm.ringing(),
                 *([self._schedule.run()] if self._schedule is not None else ()),
             )
             drain = Drain(self._slots, self._held_by, self._settler, self._commit, self._give_back)
             # The loop must go on to be seen to tick: a long drain is no stall.
-            await watched(
-                drain.run(self.options.grace_ms / 1000, self._hurry),
-                self._settler.run(),
-                tick(self._tick),
-                self._alarm.ringing(),
-            )
+            await watched(drain.run(self.options.grace_ms / 1000, self._hurry), *self._chores())
             self.stuck = drain.stuck
             if not drain.complete:
                 self.exit_code = self.exit_code or 75
         finally:
             renewal.stop()
             self._slots.crew.stop()
+
+    def _chores(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self._settler.run(), self._reports.run(), tick(self._tick), self._alarm.ringing()
 
     def _build(self, lease: Lease) -> None:
         options = self.options
@@ -152,13 +149,14 @@ class Worker:
             limits=self._limits,
         )  # fmt: skip
         self._pace = pace
+        self._reports = WorkerReports(self._commit, self.keys, options.failed_ttl_ms)
         self._settler = Settler(
-            self._commit, self.keys, options, self._listed_ms, self._settled, self._outage
+            self._commit, self.keys, options, self._listed_ms, self._settled, self._outage, self._reports
         )
         judge = Judge(self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events)
         if self._timetables is not None:
             self._schedule = Schedule(self._commit, self.keys, self._clock, self._timetables)
-        runner = Runner(options, self._codec, self._clock, self._around, judge)
+        runner = Runner(options, self._codec, self._clock, self._around, judge, self._reports)
         thread_ends = self._around.thread_ends if self._around else lambda: None
 
         def suspects(slots: Slots) -> Suspects | None:

@@ -13,6 +13,7 @@ from ardiq.store.scripts import Call
 from ardiq.worker.held import Held
 from ardiq.worker.lease import Lease
 from ardiq.worker.outage import Outage
+from ardiq.worker.reports import WorkerReports
 from ardiq.worker.settler import MOST_BYTES, Settler
 
 
@@ -46,7 +47,8 @@ def test_a_batch_is_small_enough_for_a_slow_network(sizes: list[int], batches: l
     async def main() -> list[int]:
         store, lease = Store(), Lease(1_000)
         settler = Settler(
-            store, Keys("q"), Options("q"), lambda: 0, lambda *told: None, Outage()  # type: ignore[arg-type]
+            store, Keys("q"), Options("q"), lambda: 0, lambda *told: None, Outage(),  # type: ignore[arg-type]
+            WorkerReports(store, Keys("q"), 0),  # type: ignore[arg-type]
         )  # fmt: skip
         for n, size in enumerate(sizes):
             settler.add(held(lease), (str(n), 1, b"S", b"", 0, b"x" * size, ""))
@@ -64,7 +66,8 @@ def test_verdicts_of_two_leases_leave_apart() -> None:
     async def main() -> list[int]:
         store = Store()
         settler = Settler(
-            store, Keys("q"), Options("q"), lambda: 0, lambda *told: None, Outage()  # type: ignore[arg-type]
+            store, Keys("q"), Options("q"), lambda: 0, lambda *told: None, Outage(),  # type: ignore[arg-type]
+            WorkerReports(store, Keys("q"), 0),  # type: ignore[arg-type]
         )  # fmt: skip
         for n, lease in enumerate([Lease(1_000)] * 2 + [Lease(1_000)]):
             settler.add(held(lease), (str(n), 1, b"S", b"", 0, b"", ""))

@@ -23,7 +23,7 @@ for i, id in ipairs(ARGV) do
     elseif ENDED[letter] then
       redis.call('ZREM', prefix .. 'ended:' .. ENDED[letter], id)
     end
-    redis.call('DEL', key)
+    redis.call('DEL', key, prefix .. 'progress:' .. id, prefix .. 'logs:' .. id)
     -- A waiting job may carry a mark from the run before; a later job of this id must not inherit it.
     redis.call('ZREM', prefix .. 'aborts', id)
     if unique ~= '' then
