@@ -8,21 +8,29 @@ from collections.abc import Callable, Iterator
 from django.core.management.base import CommandError
 from django.utils import autoreload
 
+from ardiq.management.health import Shown
 from ardiq.worker.children import Child
 from ardiq.worker.supervisor import MEMBER, Supervisor
 
+WATCHED = "watched"
 
-def supervise(name: str, count: int, burst: bool, ready: Callable[[], None]) -> int:
+
+def supervise(name: str, count: int, burst: bool, ready: Callable[[], None], shown: Shown) -> int:
     """Run this command line ``count`` times, named ``name.1`` and so on. Returns the exit code. Raises
-    CommandError when they refuse to start, and no restart would mend that."""
+    CommandError when they refuse to start, and no restart would mend that.
+
+    What shows health here shows that of all of them, and they tell it to nobody else: one probe for a pod.
+    """
     command = [str(word) for word in _without_processes(autoreload.get_child_arguments())]
 
     def start(number: int) -> Child:
         # Of two --name the last one counts.
-        return Child([*command, "--name", f"{name}.{number}"], {**os.environ, MEMBER: "1"})
+        own = ["--name", f"{name}.{number}", "--health-file=", "--health-port="]
+        return Child([*command, *own], {**os.environ, MEMBER: WATCHED if shown else "1"})
 
     supervisor = Supervisor(start, count, burst=burst)
-    code = supervisor.run(ready)
+    with shown.showing(supervisor.state):
+        code = supervisor.run(ready)
     if supervisor.refusal:
         raise CommandError(supervisor.refusal)
     return code
@@ -39,9 +47,10 @@ def _without_processes(words: list[str]) -> Iterator[str]:
             next(words_left, None)
 
 
-def is_member() -> bool:
-    """Whether a supervisor has started this process. Asked once: what tasks start is none."""
-    return os.environ.pop(MEMBER, None) is not None
+def membership() -> str:
+    """'' unless a supervisor has started this process; WATCHED when that wants to know of its health. Asked
+    once: what tasks start has none."""
+    return os.environ.pop(MEMBER, "")
 
 
 def from_command_line(command: object) -> bool:

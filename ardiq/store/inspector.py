@@ -80,6 +80,16 @@ class WorkerView:
         text = self.about.get(name, "")
         return int(text) if text.isdigit() else 0
 
+    @property
+    def beat(self) -> int:
+        """When it last renewed its lease."""
+        return self.number("seen") or self.number("since")
+
+    @property
+    def turned(self) -> int:
+        """When its event loop is last known to have turned: the thread that renews tells how long ago."""
+        return self.beat - self.number("behind")
+
 
 def counts(keys: Keys, lanes: Sequence[str]) -> Call:
     """Counts of one moment, O(lanes + workers)."""

@@ -4,7 +4,7 @@ A parent tells its child to stop through a pipe. A signal would count twice wher
 as well (Ctrl-C in a terminal, a process manager that signals every process), and the second one means hurry.
 The pipe also ends with the parent, however that ends: no child works on for long without one. Through a
 second pipe the child tells that it has been set up, and why it does not start, so that its parent can say
-that once for all.
+that once for all; and whether it is healthy, where its parent wants to know.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+
+from ardiq.worker.health import DOWN, STILL, State
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LINE = "ARDIQ_PARENT_LINE"  # environment variable: the file descriptor of the child's end
 EAR = "ARDIQ_PARENT_EAR"  # environment variable: the file descriptor that it may tell its parent through
 REFUSED = 78  # exit code of a child that has told why it does not start (EX_CONFIG)
 SET_UP = b"+"
+PULSES = bytes(range(0x10, 0x14))  # one byte each: 1 is added when the loop turns, 2 when Redis answers
 REASON_MOST = 4_000  # bytes of a reason: they fit into a pipe that nobody reads yet
 AT_ONCE = 1.0  # seconds that a child gets to answer the third signal before it is killed
 
@@ -39,7 +43,8 @@ class Child:
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         theirs, self._line = os.pipe()
         self._ear, mouth = os.pipe()
-        self.said = b""  # all that it has told, once it has ended
+        self.said = b""  # all that it has told but for its health, once it has ended
+        self._state, self._told_at = DOWN, 0.0
         # The child inherits this: before it answers signals, none of them kills it. They wait.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
@@ -84,10 +89,24 @@ class Child:
         if self._line >= 0:
             os.close(self._line)
             self._line = -1
-            with contextlib.suppress(BlockingIOError):
-                self.said = os.read(self._ear, 2 * REASON_MOST)
+            self.hear()
             os.close(self._ear)
         return code
+
+    def hear(self) -> None:
+        """Take in what it has told, while it runs."""
+        told = b""
+        with contextlib.suppress(BlockingIOError):
+            told = os.read(self._ear, 2 * REASON_MOST)
+        self.said = (self.said + told.translate(None, PULSES))[: 2 * REASON_MOST]
+        if pulses := [byte for byte in told if byte in PULSES]:
+            self._state = State.of(bool(pulses[-1] & 1), bool(pulses[-1] & 2))
+            self._told_at = time.monotonic()
+
+    @property
+    def state(self) -> State:
+        """What it has told last of its health; one that has gone silent is down. From any thread."""
+        return self._state if time.monotonic() - self._told_at < STILL else DOWN
 
     @property
     def set_up(self) -> bool:
@@ -112,16 +131,21 @@ class Mouth:
         self._number = number if number >= 0 and _is_pipe(number) else -1
         if self._number >= 0:
             os.set_inheritable(number, False)
+            os.set_blocking(number, False)  # a parent that stands still must not stop its child
             self._tell(SET_UP)
 
     def refuse(self, reason: str) -> bool:
         """Whether somebody was told why this process does not start. It has to end with REFUSED then."""
         return self._number >= 0 and self._tell(reason.encode("utf-8", "replace")[:REASON_MOST])
 
+    def pulse(self, state: State) -> None:
+        """Tell how this process does."""
+        self._tell(PULSES[state.loop | state.redis << 1 :][:1])
+
     def _tell(self, words: bytes) -> bool:
         try:
             os.write(self._number, words)
-        except OSError:  # nobody listens any more
+        except OSError:  # nobody listens any more, or for the moment
             return False
         return True
 

@@ -29,17 +29,19 @@ log = logging.getLogger("ardiq.worker")
 class Lease:
     """A name of 128 random bits that never comes back, and how long this worker may believe in it."""
 
-    __slots__ = ("end", "length_ms", "lost", "token")
+    __slots__ = ("answered", "end", "length_ms", "lost", "token")
 
     def __init__(self, length_ms: int) -> None:
         self.token = secrets.token_hex(16)
         self.length_ms = length_ms
         self.lost = False
         self.end = 0.0
+        self.answered = 0.0
 
     def renewed(self, sent: float) -> None:
         """A renewal sent at ``sent`` (monotonic seconds) was answered: reckoned from then, never later."""
-        self.end = max(self.end, sent + self.length_ms / 1000)
+        self.answered = max(self.answered, sent)
+        self.end = self.answered + self.length_ms / 1000
 
     @property
     def believed(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ardiq.worker import signals
 from ardiq.worker.children import REFUSED, Child, signal_name
+from ardiq.worker.health import DOWN, STILL, State
 
 RESTART = 75  # exit code of a worker that asks for a fresh process in its place (EX_TEMPFAIL)
 MEMBER = "ARDIQ_SUPERVISED"  # environment variable: this process is one of several
@@ -54,6 +55,7 @@ class Supervisor:
         self._places = [Place(number) for number in range(1, count + 1)]
         self._heard: list[int] = []
         self._failed = False
+        self._looked = time.monotonic()
         self.refusal = ""  # why it has ended by itself: what no restart would mend
 
     def run(self, ready: Callable[[], None] = lambda: None) -> int:
@@ -65,10 +67,17 @@ class Supervisor:
             for place in self._places:
                 if not place.over:
                     self._look(place)
+            self._looked = time.monotonic()
             time.sleep(LOOK)
         if len(self._heard) > 2:
             return signals.AT_ONCE
         return 1 if self._failed else 0
+
+    def state(self) -> State:
+        """Of all workers together: well when each of them is. What hangs below it is started again by itself,
+        so that it is live as long as it looks. From any thread; needs children that tell of their health."""
+        states = [child.state if (child := place.child) else DOWN for place in self._places if not place.over]
+        return State.together(time.monotonic() - self._looked < STILL, states)
 
     def _look(self, place: Place) -> None:
         if place.child is None:
@@ -78,6 +87,7 @@ class Supervisor:
                 self._start(place)
             return
         place.child.pass_on(self._heard)
+        place.child.hear()
         code = place.child.wait()
         if code is not None:
             child, place.child = place.child, None

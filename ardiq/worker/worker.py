@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 from ardiq.core.codec import Codec
-from ardiq.core.errors import BrokerError
 from ardiq.core.events import REFUSED, Event, Events
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
@@ -20,8 +19,7 @@ from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
-from ardiq.worker import faults
-from ardiq.worker.admission import admit
+from ardiq.worker.admission import Entrance
 from ardiq.worker.chores import Alarm, listen_for_aborts, tick, watched
 from ardiq.worker.drain import Drain
 from ardiq.worker.held import Clock, Held, Stop
@@ -80,7 +78,7 @@ class Worker:
         self.stuck = 0  # jobs that had not stopped when this worker did
         self._codec, self._endpoint = codec, endpoint
         self._find, self._hooks, self._around = find, hooks, around
-        self._about = dict(about or {})
+        self._about = {"name": name, "concurrency": str(options.concurrency), **(about or {})}
         self._burst = burst
         self._isolation = isolation
         self._timetables = None if burst else timetables  # a burst does what is due, and makes nothing due
@@ -90,10 +88,10 @@ class Worker:
         self._outage = Outage()
         self._hurry = asyncio.Event()
         self._stopped = False
-        self._admitted = False
         self._mismatches = 0
         self._ticked = time.monotonic()
         self._pump: Pump | None = None
+        self._entrance: Entrance | None = None
         self._alarm = Alarm()
 
     # -- life -------------------------------------------------------------------------------------
@@ -105,16 +103,20 @@ class Worker:
         verbs.load_for_worker()
         self._commit = AsyncStore(self._endpoint, limit=SILENCE, retry=False)
         self._wake = AsyncStore(self._endpoint, limit=IDLE + SILENCE, retry=False)
+        self._entrance = entrance = Entrance(
+            self._commit, self.keys, self.options.lease_ms, self._about, self._clock, self._outage,
+            lambda: self._stopped, insists=not self._burst,
+        )  # fmt: skip
         try:
-            lease = await self._register()
+            lease = await entrance.register()
             if lease is not None:
-                await self._work(lease)
+                await self._work(lease, entrance)
         finally:
             self._commit.close()
             self._wake.close()
 
-    async def _work(self, lease: Lease) -> None:
-        self._build(lease)
+    async def _work(self, lease: Lease, entrance: Entrance) -> None:
+        self._build(lease, entrance)
         renewal = self._renewal = Renewal(
             Store(self._endpoint), self.keys, self.options.lease_ms, lambda: self._held_by.lease, self._doing,
             lambda: self._ticked, self._renewed, self._outage,
@@ -140,12 +142,12 @@ class Worker:
     def _chores(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return self._settler.run(), self._reports.run(), tick(self._tick), self._alarm.ringing()
 
-    def _build(self, lease: Lease) -> None:
+    def _build(self, lease: Lease, entrance: Entrance) -> None:
         options = self.options
         pace = Pace(options.concurrency, options.prefetch)
         pump = self._pump = self._held_by = Pump(
             options=options, keys=self.keys, commit=self._commit, wake=self._wake, clock=self._clock,
-            pace=pace, register=self._register, lease=lease, outage=self._outage, burst=self._burst,
+            pace=pace, register=entrance.register, lease=lease, outage=self._outage, burst=self._burst,
             limits=self._limits,
         )  # fmt: skip
         self._pace = pace
@@ -170,30 +172,6 @@ class Worker:
         if self._stopped:
             pump.stop()
 
-    async def _register(self) -> Lease | None:
-        """A lease in force. Waits for Redis as long as it takes; None when stopped meanwhile."""
-        lease = Lease(self.options.lease_ms)
-        about = {"name": self.name, "concurrency": str(self.options.concurrency), **self._about}
-        while not self._stopped:
-            sent = time.monotonic()
-            try:
-                if not self._admitted:
-                    await admit(self._commit)
-                    self._admitted = True
-                now = await self._commit.run(verbs.register(self.keys, lease.token, lease.length_ms, about))
-            except BrokerError as error:
-                if self._burst and self._pump is None:
-                    raise  # it was to do what is due and end; whoever started it must hear of this
-                self._outage.noticed(error)
-                await asyncio.sleep(0.5)
-            else:
-                self._clock.set(now)
-                lease.renewed(sent)
-                if faults.armed:
-                    faults.hit("after_register")
-                return lease
-        return None
-
     def stop(self, hurry: bool = False) -> None:
         """Claim no more, hand back what has not started, give running jobs the grace period, or with
         ``hurry`` next to none, then hand them back, too. Call it on the loop; may be called again."""
@@ -212,6 +190,12 @@ class Worker:
             self.exit_code = 0 if clean else 75
             self._limits.reached = why  # the other workers of this process drain as well
             self.stop()
+
+    @property
+    def answered(self) -> float:
+        """When Redis last answered for the lease, in monotonic seconds; 0 for never. From any thread."""
+        lease = self._entrance and self._entrance.lease
+        return lease.answered if lease else 0.0
 
     # -- what the parts tell ----------------------------------------------------------------------
 
@@ -273,7 +257,12 @@ class Worker:
             self._slots.fill()
 
     def _doing(self) -> dict[str, Any]:
-        return {"running": self._slots.running, "held": len(self._held_by.held), "processed": self.processed}
+        """For people, with every renewal; ``behind``: how long ago the loop last turned, ms."""
+        behind = int((time.monotonic() - self._ticked) * 1000)
+        held = len(self._held_by.held)
+        return {
+            "running": self._slots.running, "held": held, "processed": self.processed, "behind": behind,
+        }  # fmt: skip
 
     def _renewed(self, lease: Lease, answer: verbs.Renewed) -> None:
         """Called in the renewal thread."""

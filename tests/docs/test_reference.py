@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from ardiq.core import rules
 from ardiq.core.events import Event
 from ardiq.core.options import Options
 from ardiq.core.rules import RULES
-from ardiq.management.commands import ardiq_check
+from ardiq.management.commands import ardiq_check, ardiq_health
 from ardiq.management.commands.ardiq_worker import Command
 from ardiq.models import Job, Queue, Worker
 from ardiq.overrides import CallOptions
@@ -161,6 +162,18 @@ def test_flags_of_the_check() -> None:
         {flag for action in one._actions for flag in action.option_strings} for one in (stock, parser)
     )
     listed = {name.split()[0] for name in names("reference/commands.md", "Flag")}
+    assert listed == all_flags - known
+
+
+@pytest.mark.parametrize("command", [ardiq_health], ids=lambda one: one.__name__.rpartition(".")[2])
+def test_flags_of_the_other_commands(command: Any) -> None:
+    name = command.__name__.rpartition(".")[2]
+    stock = ardiq_check.BaseCommand().create_parser("manage.py", name)
+    parser = command.Command().create_parser("manage.py", name)
+    known, all_flags = (
+        {flag for action in one._actions for flag in action.option_strings} for one in (stock, parser)
+    )
+    listed = {told.split()[0] for told in names("reference/commands.md", f"`{name}`")}
     assert listed == all_flags - known
 
 

@@ -269,6 +269,9 @@ class Fake:
     def pass_on(self, heard: list[int]) -> None:
         self.code = 0 if heard and self.code is None else self.code
 
+    def hear(self) -> None:
+        pass
+
     def wait(self) -> int | None:
         return self.code
 

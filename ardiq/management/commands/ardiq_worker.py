@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -15,12 +16,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ardiq import running
 from ardiq.core.errors import ArdiqError, BrokerError
 from ardiq.core.options import Options
-from ardiq.management import banner, processes, reload
+from ardiq.management import banner, health, processes, reload
 from ardiq.management.queues import chosen
 from ardiq.upkeep import DjangoUpkeep
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
 from ardiq.worker.children import REFUSED, Mouth
+from ardiq.worker.health import Health
 from ardiq.worker.limits import Limits, resident_mb
 from ardiq.worker.supervisor import RESTART
 
@@ -49,10 +51,13 @@ class Command(BaseCommand):
             default=None,
             help="restart when code changes; default: DEBUG",
         )
+        health.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._member, mouth = processes.is_member(), Mouth()
+        self._member, mouth = processes.membership(), Mouth()
+        parent = mouth.pulse if self._member == processes.WATCHED else None
         try:
+            self._shown = health.shown(options["health_file"], options["health_port"], parent)
             self._handle(options)
         except BrokerError as error:
             raise CommandError(str(error)) from error
@@ -72,6 +77,8 @@ class Command(BaseCommand):
         limits, name = self._limits(options), options["name"] or running.default_name()
         speaks = options["verbosity"] > 0 and not self._member
         lines = banner.lines(name, queues, options["burst"], options["processes"] or 1) if speaks else []
+        if lines and self._shown.url:
+            lines.append(f"  health       {self._shown.url}")
         code = 1
         try:
             if options["processes"]:
@@ -107,7 +114,7 @@ class Command(BaseCommand):
     def _supervise(self, name: str, count: int, burst: bool, lines: list[str]) -> int:
         if not processes.from_command_line(self):
             raise CommandError("--processes repeats a command line, and there is none here.")
-        return processes.supervise(name, count, burst, lambda: self._greet(lines))
+        return processes.supervise(name, count, burst, lambda: self._greet(lines), self._shown)
 
     def _leave_within(self, seconds: float, code: int) -> None:
         """End the process even if some thread that a task has started never does."""
@@ -156,8 +163,15 @@ class Command(BaseCommand):
 
         # Before the greeting: whoever reads it may already ask for a graceful stop.
         with signals.answered(stop, for_good=processes.from_command_line(self)):
-            self._greet(greeting)
-            await running.run(workers)
+            state = Health([(worker, worker.options.lease_ms) for worker in workers])
+            with self._shown.showing(state.look):
+                turning = asyncio.ensure_future(state.turn()) if self._shown else None
+                self._greet(greeting)
+                try:
+                    await running.run(workers)
+                finally:
+                    if turning is not None:
+                        turning.cancel()
         code = max(worker.exit_code for worker in workers)
         if self._member and limits.reached:
             code = RESTART
