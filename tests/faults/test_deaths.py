@@ -121,7 +121,8 @@ def test_stopped_at_every_moment(field: Field, report: Report) -> None:
 @pytest.mark.fault("6", "SIGTERM, and a task longer than the grace period")
 def test_what_outlasts_the_grace_starts_elsewhere(field: Field, report: Report) -> None:
     """Handed back uncharged, and started by another worker without waiting for a lease."""
-    ids = field.enqueue(2, "nap", 1.2) + field.enqueue(1, "doze", 1.2)
+    # Long enough for the second worker to come up while they run.
+    ids = field.enqueue(2, "nap", 4) + field.enqueue(1, "potter", 4)
     first = field.start(LEASE_MS=30_000, GRACE_MS=200)
     field.wait_started(3)
     field.start(LEASE_MS=30_000)

@@ -65,6 +65,17 @@ def doze(seconds: float) -> str:
     return "rested"
 
 
+@app.task(name="potter")
+def potter(seconds: float) -> str:
+    """Like ``doze``, in many short steps: it can be interrupted between them."""
+    started()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.02)
+    note("end", current_job().id)  # type: ignore[union-attr]
+    return "rested"
+
+
 @app.task(name="insist")
 async def insist() -> None:
     """Cannot be stopped: it swallows every cancellation."""

@@ -39,9 +39,11 @@ def test_each_client_is_told_once(bench: Bench) -> None:
         bench.run(verbs.wait(bench.keys, id, client))
     assert bench.state()["waiters"] == {"a": "one two", "b": "three"}
     jobs = bench.take(ME)
-    with bench.redis.pubsub(ignore_subscribe_messages=True) as listening:
+    with bench.redis.pubsub() as listening:
         channels = {bench.keys.done(client).encode(): client for client in ("one", "two", "three")}
         listening.subscribe(*channels)
+        for _ in channels:
+            assert listening.get_message(timeout=5)["type"] == "subscribe"
         bench.settle(ME, succeeded(jobs["a"], ME))
         told = []
         end = time.monotonic() + 5

@@ -198,9 +198,10 @@ def test_a_burst(workers: Workers, app: Ardiq) -> None:
 
 def test_a_burst_that_loses_one(workers: Workers, app: Ardiq) -> None:
     """H4: exit 0 only when every child has ended well."""
-    app.send_sync("nap", 1)
-    process = start(workers, "--burst")
-    until(lambda: workers.notes("start"))
+    app.send_sync("nap", 5)
+    # Not until both are there: the one that finds nothing to do may have ended before the other begins.
+    process = workers.spawn("--processes", "2", "--burst", **OPTIONS)
+    until(lambda: workers.notes("start"), 30)
     os.kill(int(workers.notes("start")[0][3]), signal.SIGKILL)
     assert process.ends(40) == 1, process.text
     assert "was ended by SIGKILL." in process.text
