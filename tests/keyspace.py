@@ -82,4 +82,5 @@ def orderly(request: pytest.FixtureRequest, clean: None) -> Iterator[None]:
     yield
     if used:
         with admin(url) as client:
-            assert faults(client, queue) == []
+            found = faults(client, queue)
+            assert not found, "\n".join(found)

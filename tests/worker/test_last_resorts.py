@@ -72,6 +72,7 @@ def test_a_worker_that_asks_for_a_restart_as_soon_as_it_runs() -> None:
 
     class Quick:
         pid = 0
+        set_up = True
 
         def pass_on(self, heard: list[int]) -> None: ...
 
