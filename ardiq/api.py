@@ -97,8 +97,8 @@ class Ardiq(Recurring):
     def task(self, /, **options: Any) -> Decorator: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
-        retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, result_ttl_ms,
-        sensitive, keep_logs."""
+        retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, debounce_ms,
+        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             for option in options:
@@ -131,6 +131,9 @@ class Ardiq(Recurring):
         unique: bool | UniqueKey = False,
         unique_until: str = "done",
         unique_ttl_ms: int = 0,
+        debounce_ms: int = 0,
+        debounce_max_ms: int = 0,
+        throttle_ms: int = 0,
         result_ttl_ms: int | None = None,
         executor: str = "thread",
         sensitive: Sequence[str] = (),
@@ -156,6 +159,9 @@ class Ardiq(Recurring):
             unique=unique,
             unique_until=unique_until,
             unique_ttl_ms=unique_ttl_ms,
+            debounce_ms=debounce_ms,
+            debounce_max_ms=debounce_max_ms,
+            throttle_ms=throttle_ms,
             result_ttl_ms=result_ttl_ms,
             executor=executor,
             sensitive=sensitive,

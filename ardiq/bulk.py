@@ -18,7 +18,7 @@ from ardiq.enqueuing import Enqueuable, Prepared, handle
 from ardiq.owners import Owner
 from ardiq.results import Job
 from ardiq.store import verbs
-from ardiq.store.verbs import NewJob
+from ardiq.store.newjobs import NewJob
 
 NOW = ""  # stands where the alias of a database stands for calls that leave at its commit
 

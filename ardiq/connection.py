@@ -22,8 +22,8 @@ from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
+from ardiq.store.newjobs import NewJob
 from ardiq.store.scripts import Call
-from ardiq.store.verbs import NewJob
 from ardiq.store.waiting import AsyncWaiter, Waiter
 
 Answer = bool | str

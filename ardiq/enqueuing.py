@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from asgiref.sync import markcoroutinefunction
@@ -12,16 +11,15 @@ from asgiref.sync import markcoroutinefunction
 from ardiq import transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
-from ardiq.core.extensions import pack
 from ardiq.core.job import tail_start
 from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL
-from ardiq.core.paths import explain
 from ardiq.core.registry import Definition
 from ardiq.overrides import PLAIN, CallOptions, checked, meta_of
 from ardiq.owners import Owner
 from ardiq.results import Job
-from ardiq.store.verbs import NewJob, new_job
+from ardiq.store.newjobs import NewJob, new_job
+from ardiq.uniqueness import sameness
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,24 +27,6 @@ R = TypeVar("R")
 Start = tuple[Broker, str, bytes, Callable[[bytes, object], bytes], int]
 
 CALL_ROOT = ("args", "kwargs", "options")
-
-
-def _ordered(value: Any) -> Any:
-    """The same value with its dicts in one order: calls that are equal must be equal bytes."""
-    if isinstance(value, dict):
-        items = [(key, _ordered(item)) for key, item in value.items()]
-        return dict(sorted(items, key=lambda item: pack(item[0])))
-    if isinstance(value, (list, tuple)):
-        parts = [_ordered(item) for item in value]
-        return parts if isinstance(value, list) else tuple(parts)
-    return value
-
-
-def _packed(key: Any) -> bytes:
-    try:
-        return pack(_ordered(key))
-    except Exception as problem:
-        raise explain(key, ("task", "unique key"), problem) from problem
 
 
 class Prepared:
@@ -81,7 +61,7 @@ class Prepared:
         call = encode(id.encode(), [list(self.args), self.kwargs])
         if len(call) > most:
             raise self._too_large(call, broker)
-        return (id, lane, start, call)  # verbs.plain_job, without the cost of calling it for each of a bulk
+        return (id, lane, start, call)  # newjobs.plain_job, without the cost of calling it for each of a bulk
 
     def _build_with_options(self, broker: Broker) -> NewJob:
         target, options = self.target, self.target.call_options
@@ -92,20 +72,20 @@ class Prepared:
         )
         if len(call) > broker.options.max_payload_bytes:
             raise self._too_large(call, broker)
-        definition = target.definition
-        until = options.unique_until or (definition.unique_until if definition else "done")
-        ttl = options.unique_ttl_ms
+        same = target.same
+        hash = same.hash(target.name, target.definition, self.args, self.kwargs) if same else ""
         return new_job(
             id,
             lane,
             target.name,
             call,
-            delay_ms=options.delay_ms,
+            delay_ms=options.delay_ms or (same.debounce_ms if same else 0),
             schedule_ms=options.schedule_ms,
             replace=options.replace,
-            unique=self._unique_hash(),
-            unique_ttl_ms=ttl if ttl is not None else definition.unique_ttl_ms if definition else 0,
-            unique_until_start=until == "start",
+            unique=hash if same and same.slot else "",
+            unique_ttl_ms=same.ttl_ms if same else 0,
+            unique_until_start=bool(same and same.until_start),
+            window=same.window(broker.codec, id, target.name, hash) if same else None,
         )
 
     def _too_large(self, call: bytes, broker: Broker) -> TooLarge:
@@ -113,21 +93,6 @@ class Prepared:
             f"The arguments of {self.target.name} take {len(call):,} bytes, more than MAX_PAYLOAD_BYTES "
             f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference."
         )
-
-    def _unique_hash(self) -> str:
-        options, definition = self.target.call_options, self.target.definition
-        unique = options.unique if options.unique is not None else definition and definition.unique
-        if not unique:
-            return ""
-        if callable(unique):
-            key: Any = unique(*self.args, **self.kwargs)
-        elif definition is not None:
-            bound = definition.bind(self.args, self.kwargs)
-            bound.apply_defaults()
-            key = [[name, value] for name, value in bound.arguments.items()]
-        else:
-            key = [list(self.args), self.kwargs]
-        return blake2b(_packed([self.target.name, key]), digest_size=16).hexdigest()
 
 
 class Enqueuable(Generic[P, R]):
@@ -139,7 +104,8 @@ class Enqueuable(Generic[P, R]):
         self.definition = definition
         self.call_options = options
         self.subject = b"|" + name.encode()
-        simple = options is PLAIN and not (definition and definition.unique)
+        self.same = sameness(options, definition)
+        simple = options is PLAIN and self.same is None
         self.plain: bool | None = simple or None
         self.start: Start | None = None
         plain = definition.plain_args if definition is not None else None
@@ -203,8 +169,8 @@ class Enqueuable(Generic[P, R]):
         return wanted and transactions.is_open(self.call_options.using)
 
     def options(self, **options: Any) -> Bound[P, R]:
-        """Overrides for one call: task_id, priority, delay_ms, schedule_ms, expire_ms, unique, replace,
-        on_commit; or delay, schedule and expire as timedelta and datetime."""
+        """Overrides for one call: task_id, priority, delay_ms, schedule_ms, expire_ms, unique, debounce_ms,
+        throttle_ms, replace, on_commit; or delay, schedule and expire as timedelta and datetime."""
         merged = checked(self.call_options, **options)
         if merged.priority is not None:
             self.app.check_lane(merged.priority)

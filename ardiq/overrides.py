@@ -11,7 +11,7 @@ from typing import Any
 from ardiq.connection import new_id
 from ardiq.core.headers import checked_headers
 from ardiq.core.job import check_id
-from ardiq.core.registry import UniqueKey
+from ardiq.core.registry import NEVER_NEGATIVE, UniqueKey
 from ardiq.core.retry import TEN_YEARS_MS
 from ardiq.transactions import check_alias, localised
 
@@ -28,6 +28,9 @@ class CallOptions:
     unique: bool | UniqueKey | None = None
     unique_until: str | None = None
     unique_ttl_ms: int | None = None
+    debounce_ms: int | None = None
+    debounce_max_ms: int | None = None
+    throttle_ms: int | None = None
     replace: bool = False
     on_commit: bool | None = None
     using: str | None = None
@@ -67,7 +70,7 @@ def checked(
         raise TypeError(
             f"options() knows no {sorted(unknown)[0]!r}; it takes {known}, delay, schedule, expire."
         )
-    for name in ("delay_ms", "schedule_ms", "expire_ms", "unique_ttl_ms"):
+    for name in ("delay_ms", "schedule_ms", "expire_ms", *NEVER_NEGATIVE):
         if given.get(name) is not None:
             _check_ms(name, given[name])
     _check_switches(given)

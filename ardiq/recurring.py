@@ -71,6 +71,12 @@ class Recurring(Window):
         )
 
         def register(fn: Callable[..., Any]) -> Task[..., Any]:
+            for option in ("debounce_ms", "throttle_ms"):
+                if options.get(option):
+                    raise ValueError(
+                        f"{option}={options[option]}: a recurring task runs by its timetable; overlap= says "
+                        "what happens while the last job still waits or runs."
+                    )
             task = self.task(**options)(fn)
             task.definition.check((), {})  # a worker has no arguments to give
             self.crons[task.name] = Recurrence.checked(task.name, timetable, misfire, overlap)

@@ -153,6 +153,12 @@ def pack_abort(codec: Codec, id: str) -> bytes:
     return codec.encode(ABORT, id.encode("utf-8", "surrogateescape"), body)
 
 
+def pack_superseded(codec: Codec, by: str, name: str, unique: str) -> bytes:
+    """The outcome of whichever job of this task and unique hash the job ``by`` will find waiting."""
+    body = ["aborted", 0, "", ["ardiq.Superseded", f"A later call took its place: job {by}.", ""]]
+    return codec.encode(ABORT, _named(name, unique), body)
+
+
 def read_result(codec: Codec, record: JobRecord) -> TaskResult:
     """The result in the record of an ended job. A tampered or unreadable one is a failure that says so."""
     success = record.status is JobStatus.SUCCEEDED
@@ -170,7 +176,7 @@ def read_result(codec: Codec, record: JobRecord) -> TaskResult:
 def _outcome(codec: Codec, record: JobRecord) -> Sequence[Any]:
     readings = [(OUTCOME, outcome_subject(record.id, record.name, record.status))]
     if record.status is JobStatus.ABORTED:
-        readings.append((ABORT, _alone(record)))
+        readings += [(ABORT, _alone(record)), (ABORT, _named(record.name, record.unique))]
     body = _read(codec, record.outcome, *readings, (OUTCOME, _alone(record)))
     if not isinstance(body, list) or not 3 <= len(body) <= 4 or not _are(body[1:3], int, str):
         raise BadPayload(f"The outcome of job {record.id} has an unknown shape.")

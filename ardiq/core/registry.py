@@ -14,6 +14,7 @@ from ardiq.core.options import Options
 from ardiq.core.retry import TEN_YEARS_MS, Backoff, Policy
 
 MOST_RETRIES = 4_000  # the record has three hex digits for it
+NEVER_NEGATIVE = ("unique_ttl_ms", "debounce_ms", "debounce_max_ms", "throttle_ms")
 
 UniqueKey = Callable[..., Any]
 
@@ -37,6 +38,9 @@ class Definition:
     unique: bool | UniqueKey = False
     unique_until: str = "done"
     unique_ttl_ms: int = 0
+    debounce_ms: int = 0
+    debounce_max_ms: int = 0
+    throttle_ms: int = 0
     result_ttl_ms: int | None = None
     executor: str = "thread"
     sensitive: tuple[str, ...] = ()
@@ -153,14 +157,36 @@ def _check_numbers(given: dict[str, Any]) -> None:
         isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0
     ):
         raise ValueError(f"timeout={timeout!r}: give a number of seconds above 0, or None.")
-    for option in ("result_ttl_ms", "unique_ttl_ms"):
-        value = given[option]
+    for option in ("result_ttl_ms", *NEVER_NEGATIVE):
+        value = given.get(option)
         if value is not None and not _whole(value):
             raise ValueError(f"{option}={value!r}: give a whole number of milliseconds.")
         if value is not None and value > TEN_YEARS_MS:
             raise ValueError(f"{option}={value!r}: give at most {TEN_YEARS_MS:,} ms, ten years.")
-    if given["unique_ttl_ms"] < 0:
-        raise ValueError(f"unique_ttl_ms={given['unique_ttl_ms']!r}: give 0 (none) or more.")
+    for option in NEVER_NEGATIVE:
+        if given.get(option, 0) < 0:
+            raise ValueError(f"{option}={given[option]!r}: give 0 (none) or more.")
+    check_windows(*(given.get(option, 0) for option in NEVER_NEGATIVE))
+
+
+def check_windows(unique_ttl_ms: int, debounce_ms: int, debounce_max_ms: int, throttle_ms: int) -> None:
+    """Raise ValueError for options of a task, or of a call, that contradict each other."""
+    if debounce_ms and throttle_ms:
+        raise ValueError(
+            f"debounce_ms={debounce_ms} and throttle_ms={throttle_ms} contradict each other: with one the "
+            "last call wins, with the other the first; set one of them to 0."
+        )
+    if debounce_max_ms and debounce_max_ms < debounce_ms:
+        raise ValueError(
+            f"debounce_max_ms={debounce_max_ms}: give at least debounce_ms, {debounce_ms}, or 0."
+        )
+    if debounce_max_ms and not debounce_ms:
+        raise ValueError(f"debounce_max_ms={debounce_max_ms} needs debounce_ms beside it.")
+    if debounce_ms and unique_ttl_ms:
+        raise ValueError(
+            f"unique_ttl_ms={unique_ttl_ms} with debounce_ms={debounce_ms}: a job that still waits would be "
+            "forgotten by the calls that are to replace it; leave it out."
+        )
 
 
 def _whole(value: object) -> bool:

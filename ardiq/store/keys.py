@@ -12,6 +12,8 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``ended:<status>``    zset    id -> end, ms: for listing; trimmed by age and count
 ``wake``              list    one wake-up token at most; losing it costs a poll, never a job
 ``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
+``throttle:<hash>``   string  the id of the first job of a window; expires with the window
+``series:<hash>``     string  start of a series of debounced calls, ms; expires when the series has to end
 ``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
 ``progress:<id>``     string  how far the job is, as it told last; a TTL always, once it has ended its job's
 ``logs:<id>``         string  kept lines of its logs, capped; a TTL always, once it has ended its job's
@@ -29,8 +31,9 @@ from ardiq.core.job import JobStatus
 # Type of each key by its name, or by what its name begins with.
 TYPES = {
     "job:": "string", "lane:": "list", "scheduled": "zset", "workers": "zset", "held:": "hash",
-    "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "waiters": "hash",
-    "aborts": "zset", "cron": "hash", "progress:": "string", "logs:": "string",
+    "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "throttle:": "string",
+    "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
+    "logs:": "string",
 }  # fmt: skip
 
 

@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
-from ardiq.core.job import (
-    FLAG_UNIQUE,
-    FLAG_UNTIL_START,
-    NOBODY,
-    JobRecord,
-    JobStatus,
-    tail,
-    tail_start,
-)
+from ardiq.core.job import FLAG_STARTED, FLAG_UNTIL_START, NOBODY, JobRecord, JobStatus, tail
 from ardiq.store.keys import Keys
+from ardiq.store.newjobs import NewJob
 from ardiq.store.scripts import Call, Part, id_text, script
 
 CHUNK = 500  # most jobs in one script: keeps each below about 2 ms of the server (R9)
@@ -32,12 +25,6 @@ LISTED = 1_000_000  # most ended jobs of a status that stay listed
 
 _GIVE_BACK = b"Q"
 _RETRY = b"D"
-
-
-# One job to be stored: id, lane, and for a plain one the start of its record (bytes) and its call, else its
-# options (str) and its tail. A plain tuple, because making anything else for each job of a batch costs as
-# much as encoding it.
-NewJob = tuple[str, str, bytes | str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +54,6 @@ Settlement = tuple[str, int, bytes, bytes, int, bytes, str]
 
 def _same(reply: Any) -> Any:
     return reply
-
-
-def plain_job(id: str, lane: str, start: bytes, call: bytes) -> NewJob:
-    """A job without options under a random id; ``start`` as of core.job.tail_start."""
-    return (id, lane, start, call)
-
-
-def new_job(
-    id: str,
-    lane: str,
-    name: str,
-    call: bytes,
-    *,
-    delay_ms: int = 0,
-    schedule_ms: int = 0,
-    replace: bool = False,
-    unique: str = "",
-    unique_ttl_ms: int = 0,
-    unique_until_start: bool = False,
-) -> NewJob:
-    """What ``enqueue`` stores: ``delay_ms`` from now or ``schedule_ms`` absolute, never both."""
-    flags = FLAG_UNIQUE | (FLAG_UNTIL_START if unique_until_start else 0)
-    due = f"+{delay_ms}" if delay_ms else f"={schedule_ms}" if schedule_ms else ""
-    slot = f"{flags:x}:{unique_ttl_ms}:{unique}" if unique else ""
-    options = f"{'r' if replace else ''};{due};{slot}"
-    return (id, lane, options, tail(tail_start(lane, name, unique), call))
 
 
 def limit(most: int | None, lanes: Sequence[str]) -> str:
@@ -211,7 +172,8 @@ def retried(job: JobRecord, claim: int, attempts: int, delay_ms: int, history: b
 
 def given_back(job: JobRecord, claim: int) -> Settlement:
     """The job was not started, or its worker stops: to the head of its lane, nothing charged."""
-    return (job.id, claim, _GIVE_BACK, job.head(JobStatus.QUEUED), 0, job.lane.encode(), "")
+    again = job.unique if job.flags & FLAG_UNTIL_START and not job.flags & FLAG_STARTED else ""
+    return (job.id, claim, _GIVE_BACK, job.head(JobStatus.QUEUED), 0, job.lane.encode(), again)
 
 
 def settle(

@@ -1,7 +1,7 @@
 """Many processes that enqueue the same thing at the same moment.
 
 ``python -m tests.django.racing URL QUEUE PROCESSES HOW`` prints "<id> <created>" for each process; HOW is
-``id`` (one task_id), ``replace`` (the same, of a finished job) or ``unique``.
+``id`` (one task_id), ``replace`` (the same, of a finished job), ``unique``, ``debounce`` or ``throttle``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ def main(url: str, queue: str, processes: str, how: str) -> None:
     def work(n: int) -> int:
         return n
 
-    given: dict[str, Any] = {"unique": True} if how == "unique" else {"task_id": "one"}
-    given["replace"] = how == "replace"
+    ways: dict[str, dict[str, Any]] = {
+        "id": {"task_id": "one"},
+        "replace": {"task_id": "one", "replace": True},
+        "unique": {"unique": True},
+        "debounce": {"debounce_ms": 60_000},
+        "throttle": {"throttle_ms": 60_000},
+    }
+    given = ways[how]
     # A connection made before the fork: no child may use it.
     app.status_sync("nothing")
     context = multiprocessing.get_context("fork")
@@ -35,7 +41,7 @@ def main(url: str, queue: str, processes: str, how: str) -> None:
 
     def race(n: int) -> None:
         start.wait(30)
-        job = work.options(**given).enqueue_sync(1 if how == "unique" else n)
+        job = work.options(**given).enqueue_sync(n if "task_id" in given else 1)
         lines.put(f"{job.id} {job.created}")
 
     racers = [context.Process(target=race, args=(n,)) for n in range(int(processes))]

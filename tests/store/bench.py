@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from ardiq.core.job import JobRecord, JobStatus
-from ardiq.store import verbs
+from ardiq.store import newjobs, verbs
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
+from ardiq.store.newjobs import NewJob
 from ardiq.store.scripts import Call, Script
 from ardiq.store.scripts import script as load
-from ardiq.store.verbs import Claimed, NewJob, Settlement
+from ardiq.store.verbs import Claimed, Settlement
 from tests.server import admin
 
 LEASE = 30_000
@@ -61,7 +62,7 @@ class Bench:
     # -- verbs with the usual arguments -----------------------------------------------------------
 
     def new(self, id: str, lane: str = "default", call: bytes = b"", **options: Any) -> NewJob:
-        return verbs.new_job(id, lane, "shop.add", call or b"call of " + id.encode(), **options)
+        return newjobs.new_job(id, lane, "shop.add", call or b"call of " + id.encode(), **options)
 
     def enqueue(self, *ids: str, **options: Any) -> list[bool | str]:
         answers: list[bool | str] = self.run(

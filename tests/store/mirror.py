@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ardiq.core.job import JobRecord, JobStatus
 from tests.store.bench import Bench
-from tests.store.model import FINISHED, LANES, SLOTS, Known, Model
+from tests.store.model import FINISHED, LANES, SLOTS, WINDOWS, Known, Model
 
 
 def compare(bench: Bench, model: Model) -> None:
@@ -19,13 +19,14 @@ def compare(bench: Bench, model: Model) -> None:
         pipe.zrange(keys.aborts, 0, -1)
         pipe.hgetall(keys.waiters)
         pipe.mget([keys.unique(unique) for unique in SLOTS])
+        pipe.mget([f"{keys.prefix}throttle:{window}" for window in WINDOWS])
         for lane in LANES:
             pipe.lrange(keys.lane(lane), 0, -1)
         for status in FINISHED:
             pipe.zrange(keys.ended(JobStatus(status)), 0, -1)
         for owner in owners:
             pipe.hgetall(keys.held(owner))
-        raws, there, scheduled, workers, marked, waiters, slots, *rest = pipe.execute()
+        raws, there, scheduled, workers, marked, waiters, slots, windows, *rest = pipe.execute()
     assert len(there) == len(ids)
     for id, raw in zip(ids, raws, strict=False):
         compare_job(id, JobRecord(id, raw), model.jobs[id])
@@ -39,10 +40,12 @@ def compare(bench: Bench, model: Model) -> None:
     assert {id.decode(): set(names.decode().split()) for id, names in waiters.items()} == model.waited
     found = {slot: id.decode() for slot, id in zip(SLOTS, slots, strict=True) if id}
     assert found == model.slots
+    firsts = {window: id.decode() for window, id in zip(WINDOWS, windows, strict=True) if id}
+    assert firsts == model.windows
     for lane, queued in zip(LANES, rest, strict=False):
         assert sorted(queued) == sorted(id.encode() for id in model.waiting(lane))
     for status, listed in zip(FINISHED, rest[len(LANES) :], strict=False):
-        assert set(listed) == with_status[status]
+        assert set(listed) == {id for id in with_status[status] if model.jobs[id.decode()].listed}
     for owner, held in zip(owners, rest[len(LANES) + len(FINISHED) :], strict=True):
         claims = {id.encode(): b"%d" % job.claim for id, job in model.held(owner).items()}
         assert held == claims, f"what {owner} holds"

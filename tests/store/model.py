@@ -10,6 +10,7 @@ from ardiq.store.verbs import HOUSEKEEPING
 FINISHED = ("succeeded", "failed", "aborted", "expired")
 LANES = ("high", "default")
 SLOTS = ("u", "v")
+WINDOWS = ("w",)
 Scores = dict[str, float]
 
 
@@ -28,6 +29,7 @@ class Known:
     claim: int = 0
     marked: bool = False
     alone: bool = False
+    listed: bool = True
     history: bytes = b""
     outcome: bytes = b""
 
@@ -51,6 +53,7 @@ class Model:
 
     jobs: dict[str, Known] = field(default_factory=dict)
     slots: dict[str, str] = field(default_factory=dict)
+    windows: dict[str, str] = field(default_factory=dict)
     waited: dict[str, set[str]] = field(default_factory=dict)
     workers: dict[str, dict[str, Grip]] = field(default_factory=dict)
     zombies: list[Grip] = field(default_factory=list)
@@ -76,6 +79,31 @@ class Model:
         self.jobs[id] = new
         if new.unique:
             self.slots[new.unique] = id
+        return True
+
+    def debounce(self, id: str, new: Known) -> bool:
+        """True created: the job that held its slot and had never started has ended."""
+        if id in self.jobs:
+            return False
+        holder = self.slots.get(new.unique, "")
+        before = self.jobs.get(holder)
+        if before and before.status in ("queued", "scheduled") and not (before.attempts or before.crashes):
+            before.status, before.outcome, before.listed = "aborted", b"superseded", False
+            before.history = b""
+            self.end(holder)
+        self.jobs[id] = new
+        self.slots[new.unique] = id
+        return True
+
+    def throttle(self, id: str, new: Known, window: str) -> bool | str:
+        """True created, or the id of the first job of the window."""
+        first = self.windows.get(window, id)
+        did_nothing = first in self.jobs and self.jobs[first].status in ("aborted", "expired")
+        if first != id and not did_nothing:
+            return first
+        if id in self.jobs:
+            return False
+        self.jobs[id], self.windows[window] = new, id
         return True
 
     def reap(self, me: str, leases: Scores, now: int) -> None:
@@ -121,6 +149,7 @@ class Model:
             job.attempts += 1
         else:
             job.status = "queued"
+            self.hold_again(id)
         return ""
 
     def run_alone(self, grip: Grip) -> bool:
@@ -136,6 +165,7 @@ class Model:
         held = self.held(me)
         for id in set(held) - known:
             held[id].status, held[id].worker, held[id].alone = "queued", "", False
+            self.hold_again(id)
         return len(set(held) - known), known - set(held)
 
     def abort(self, id: str) -> bool:
@@ -192,6 +222,10 @@ class Model:
         self.jobs[id].marked = False
         self.waited.pop(id, None)
         self.release(id)
+
+    def hold_again(self, id: str) -> None:
+        if self.jobs[id].until_start:
+            self.slots.setdefault(self.jobs[id].unique, id)
 
     def release(self, id: str) -> None:
         unique = self.jobs[id].unique

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ardiq.core.job import JobStatus, tail_start
-from ardiq.store import verbs
+from ardiq.store import newjobs, verbs
 from tests.store.bench import Bench, Clock, State, ended, succeeded
 
 QUEUED: State = {"job:a": "queued", "lane:default": ["a"], "wake": ["1"]}
@@ -132,7 +132,7 @@ def test_a_batch_answers_for_each(bench: Bench) -> None:
 def test_plain_jobs_take_one_command(bench: Bench) -> None:
     """C9, R10: what almost all are: no options. Repeated, and beside one that is there already."""
     start = tail_start("high", "shop.add")
-    jobs = [verbs.plain_job(id, "high", start, b"call of " + id.encode()) for id in "abc"]
+    jobs = [newjobs.plain_job(id, "high", start, b"call of " + id.encode()) for id in "abc"]
     call = verbs.enqueue(bench.keys, jobs[:2])
     assert [bench.run(call), bench.run(call)] == [[True, True], [True, True]]
     assert bench.run(verbs.enqueue(bench.keys, jobs)) == [True, True, True]

@@ -22,12 +22,12 @@ from hypothesis.stateful import (
 )
 
 from ardiq.core.job import JobRecord, JobStatus
-from ardiq.store import fsck, moving, verbs
+from ardiq.store import fsck, moving, newjobs, verbs
 from ardiq.store.scripts import Call
 from tests.keyspace import faults
 from tests.store.bench import LEASE, Bench, Clock, ended, retried
 from tests.store.mirror import compare
-from tests.store.model import FINISHED, LANES, Grip, Known, Model
+from tests.store.model import FINISHED, LANES, SLOTS, WINDOWS, Grip, Known, Model
 from tests.store.steps import STEPS, step
 
 IDS = st.sampled_from([f"j{n}" for n in range(5)])
@@ -140,9 +140,25 @@ class Machine(RuleBasedStateMachine):
         """The short way that jobs without options take."""
         calls = {id: self.call_of(id) for id in ids}
         start = f"{lane}\nshop.add\n\n".encode()
-        batch = [verbs.plain_job(id, lane, start, call) for id, call in calls.items()]
+        batch = [newjobs.plain_job(id, lane, start, call) for id, call in calls.items()]
         expected = [self.model.enqueue(id, Known(lane, "queued", call), False) for id, call in calls.items()]
         assert self.run(verbs.enqueue(self.keys, batch), again) == expected
+
+    @step(3, id=IDS, lane=st.sampled_from(LANES), unique=st.sampled_from(SLOTS), again=AGAIN)
+    def debounce(self, id: str, lane: str, unique: str, again: bool) -> None:
+        call, window = self.call_of(id), newjobs.Debounce(b"superseded")
+        job = self.bench.new(
+            id, lane, call, delay_ms=3_000, unique=unique, unique_until_start=True, window=window
+        )
+        created = self.model.debounce(id, Known(lane, "scheduled", call, unique, until_start=True))
+        assert self.run(verbs.enqueue(self.keys, [job]), again) == [created]
+
+    @step(2, id=IDS, lane=st.sampled_from(LANES), window=st.sampled_from(WINDOWS), again=AGAIN)
+    def throttle(self, id: str, lane: str, window: str, again: bool) -> None:
+        call = self.call_of(id)
+        job = self.bench.new(id, lane, call, window=newjobs.Throttle(window, 600_000))
+        expected = self.model.throttle(id, Known(lane, "queued", call), window)
+        assert self.run(verbs.enqueue(self.keys, [job]), again) == [expected]
 
     @step(4, id=IDS, again=AGAIN)
     def abort(self, id: str, again: bool) -> None:

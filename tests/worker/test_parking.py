@@ -12,7 +12,7 @@ from ardiq import Ardiq, Job, JobStatus, TaskResult
 from ardiq.core import extensions
 from ardiq.core.codec import NEWER, register_extension
 from ardiq.core.outcome import CALL, call_subject
-from ardiq.store import verbs
+from ardiq.store import newjobs, verbs
 from tests.server import admin
 from tests.workers import Working, until
 
@@ -85,7 +85,7 @@ def test_the_day_begins_when_it_is_parked(
 
 def stored(app: Ardiq, id: str, name: str, call: bytes) -> Job[Any]:
     """A job as another release or project has stored it."""
-    app.broker.store.run(verbs.enqueue(app.broker.keys, [verbs.new_job(id, "default", name, call)]))
+    app.broker.store.run(verbs.enqueue(app.broker.keys, [newjobs.new_job(id, "default", name, call)]))
     return app.job(id)
 
 

@@ -3,12 +3,15 @@
 -- ARGV 3 + 2 n: limit, lane, start of the records behind their worker field (lane, name, no unique hash), then
 --   for each job id, call: plain jobs of one task under random ids; or limit, '', '', then for each job id,
 --   lane, options, tail. limit: '' none, or most jobs that may wait and all lanes, with spaces between them;
---   tail: the whole record behind its worker field; options: '' plain or 'mode;due;unique', mode: 'r' replace
---   an ended job of this id; due: '' now, '+ms' from now, '=ms' absolute; unique: '' or
---   '<flags>:<ttl ms, 0 none>:<hash>'
+--   tail: the whole record behind its worker field; options: '' plain or 'mode;due;unique'; due: '' now, '+ms'
+--   from now, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'; mode: '', 'r' replace an ended
+--   job of this id, 't<ms>:<hash>' throttle: the first job of so many ms stands for all, or 'd<ms>:<size>'
+--   debounce: the job that holds the unique slot and has not started ends in favour of this one, which is due
+--   that long after the first of them at the latest (0: whenever), with the outcome that stands, so many bytes
+--   long, behind the record in tail
 -- RETURNS how many, when all were stored; else a list: 1 stored (or stored before by this very call), 0 the
---   id is taken, or the id of the job that holds the unique slot; the error QUEUEFULL <queue> <jobs that wait>
---   <jobs that are new> <limit> when nothing was stored because of the limit
+--   id is taken, or the id of the job that holds the unique slot or the window; the error QUEUEFULL <queue>
+--   <jobs that wait> <jobs that are new> <limit> when nothing was stored because of the limit
 -- WHY one script: the id, the unique slot and the place in a lane are taken together or not at all; a
 --   caller that lost the reply sends the same arguments again and gets the same answer
 
@@ -29,35 +32,18 @@ local function size(call)
   return text
 end
 
+local waiting, tight = 0, false
 if limit ~= '' then
-  local most, step = tonumber(string.match(limit, '^%d+')), lane_of_all ~= '' and 2 or 4
-  local waiting, new = redis.call('ZCARD', prefix .. 'scheduled'), (#ARGV - 3) / step
+  waiting = redis.call('ZCARD', prefix .. 'scheduled')
   for lane in string.gmatch(limit, ' (%S+)') do
     waiting = waiting + redis.call('LLEN', prefix .. 'lane:' .. lane)
   end
-  if waiting + new > most then
-    -- What a call has stored before takes no room, or a repeat after a lost reply would be refused.
-    new = 0
-    for i = 4, #ARGV, step do
-      local letter = redis.call('GETRANGE', jobs .. ARGV[i], 0, 0)
-      local slot = step == 4 and string.match(ARGV[i + 2], ':([^:]+)$')
-      local holder = slot and redis.call('GET', prefix .. 'unique:' .. slot)
-      local lives = holder and string.find(redis.call('GETRANGE', jobs .. holder, 0, 0), '[QDR]')
-      local again = step == 4 and string.sub(ARGV[i + 2], 1, 1) == 'r' and string.find(letter, '[SFAX]')
-      if (letter == '' or again) and not lives then
-        new = new + 1
-      end
-    end
-    if new > 0 and waiting + new > most then
-      local queue = string.match(prefix, '{(.*)}')
-      return redis.error_reply('QUEUEFULL ' .. queue .. ' ' .. waiting .. ' ' .. new .. ' ' .. most)
-    end
-  end
+  tight = waiting + (#ARGV - 3) / (lane_of_all ~= '' and 2 or 4) > tonumber(string.match(limit, '^%d+'))
 end
 
 -- Plain jobs of one task, as almost all are, take one command for the whole batch. This stands before
 -- everything else because the time of a single enqueue is mostly what its script sets up.
-if lane_of_all ~= '' then
+if lane_of_all ~= '' and not tight then
   local args, ids, values, plain = ARGV, {}, {}, 'Q0' .. READY .. start
   for i = 4, #args, 2 do
     local id, call = args[i], args[i + 1]
@@ -72,7 +58,69 @@ if lane_of_all ~= '' then
   end
 end
 
-local out, lanes, scheduled, head = {}, {}, {}, nil
+local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
+
+local function letter_of(id)
+  return redis.call('GETRANGE', jobs .. id, 0, 0)
+end
+
+local function live(id)
+  return string.find(letter_of(id), '[QDR]') ~= nil
+end
+
+local function parts(options)
+  local mode, due, slot = string.match(options, '^(.-);(.-);(.*)$')
+  local flags, ttl, unique = string.match(slot or '', '^(%x):(%d+):(.*)$')
+  return mode or '', due or '', flags, ttl, unique
+end
+
+-- The job that stands for all of its window, unless it was stopped or came too late to do anything.
+local function throttled_by(mode)
+  local hash = string.match(mode, '^t%d+:(.*)$')
+  local first = hash and redis.call('GET', prefix .. 'throttle:' .. hash)
+  return first and not string.find(letter_of(first), '[AX]') and first
+end
+
+-- The record of the job that a debounced call supersedes: one that has never started, and whose series may still
+-- go on. At the end of its series (the key is gone by itself) a job that is due stays as it is, or calls that keep
+-- coming would put it off for ever.
+local function superseded(most, unique, holder)
+  local record = redis.call('GET', jobs .. holder)
+  local letter, flags = string.match(record or '', '^([QD])(%x)00000')  -- no attempts, no crashes
+  if not letter or tonumber(flags, 16) % 8 >= 4 then
+    return nil
+  end
+  local is_due = letter == 'Q' or string.sub(record, 19, 29) <= stamp
+  if most > 0 and is_due and redis.call('EXISTS', prefix .. 'series:' .. unique) == 0 then
+    return nil
+  end
+  return record
+end
+
+if tight then
+  -- What a call has stored before takes no room, or a repeat after a lost reply would be refused.
+  local new, step, most = 0, lane_of_all ~= '' and 2 or 4, tonumber(string.match(limit, '^%d+'))
+  for i = 4, #ARGV, step do
+    local mode, _, _, _, unique = parts(step == 4 and ARGV[i + 2] or '')
+    local letter, found = letter_of(ARGV[i]), throttled_by(mode)
+    local holder = unique and redis.call('GET', prefix .. 'unique:' .. unique)
+    local longest = string.match(mode, '^d(%d+)')
+    if holder and longest then
+      found = superseded(tonumber(longest), unique, holder)
+    elseif holder then
+      found = found or live(holder)
+    end
+    if (letter == '' or (mode == 'r' and ENDED[letter])) and not found then
+      new = new + 1
+    end
+  end
+  if new > 0 and waiting + new > most then
+    local queue = string.match(prefix, '{(.*)}')
+    return redis.error_reply('QUEUEFULL ' .. queue .. ' ' .. waiting .. ' ' .. new .. ' ' .. most)
+  end
+end
+
+local out, lanes, scheduled, head, gone = {}, {}, {}, nil, {}
 
 local function place(id, lane, due)
   if due > now then
@@ -95,13 +143,6 @@ local function due_of(text)
   return now
 end
 
-local function live(id)
-  local letter = redis.call('GETRANGE', jobs .. id, 0, 0)
-  return letter == 'Q' or letter == 'D' or letter == 'R'
-end
-
-local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
-
 -- The id is taken: by this very call (1), by an ended job that is to be replaced (1, new), or else (0).
 local function taken(id, value, tail, mode)
   local old = redis.call('GET', jobs .. id)
@@ -117,15 +158,58 @@ local function taken(id, value, tail, mode)
   return 0, false
 end
 
+-- The job ends in favour of a later call. It stays for a minute, for whoever asks for it and for its own call
+-- when that comes again, which must not supersede the later one; it is not listed, there may be very many.
+local function supersede(id, record, outcome)
+  local lane, _, _, stop = texts(record)
+  local calls = tonumber(string.sub(record, stop + 1, stop + 6), 16) or 0
+  redis.call('SET', jobs .. id, 'A' .. string.sub(record, 2, 18) .. stamp .. '00000000'
+    .. string.sub(record, 38, stop + 6) .. '000000'
+    .. string.sub(record, stop + 13, stop + 12 + calls) .. outcome, 'PX', 60000)
+  gone[id] = true
+  redis.call('ZREM', prefix .. 'scheduled', id)
+  if string.sub(record, 1, 1) == 'Q' and redis.call('LLEN', prefix .. 'lane:' .. lane) <= 1000 then
+    redis.call('LREM', prefix .. 'lane:' .. lane, 1, id)
+  end
+  redis.call('ZREM', prefix .. 'aborts', id)
+  notify({ id })
+end
+
+-- When a debounced job is due: its wait is over, or the longest wait of its series.
+local function end_of_series(due, most, unique, goes_on)
+  local key = prefix .. 'series:' .. unique
+  local first = goes_on and tonumber(redis.call('GET', key))
+  if not first then
+    first = now
+    redis.call('SET', key, now, 'PX', most)
+  end
+  return math.min(due, first + most)
+end
+
 local function store(id, lane, options, tail)
-  local mode, time, slot = string.match(options, '^(.-);(.-);(.*)$')
-  local due = due_of(time or '')
-  local flags, ttl, unique = string.match(slot or '', '^(%x):(%d+):(.*)$')
-  if unique then
-    local holder = redis.call('GET', prefix .. 'unique:' .. unique)
-    if holder and holder ~= id and live(holder) then
+  local mode, time, flags, ttl, unique = parts(options)
+  local due = due_of(time)
+  local first = mode ~= '' and throttled_by(mode)
+  if first and first ~= id then
+    return first
+  end
+  local most, bytes = string.match(mode, '^d(%d+):(%d+)$')
+  local outcome, before
+  if most then
+    most = tonumber(most)
+    outcome = string.sub(tail, -tonumber(bytes))
+    tail = string.sub(tail, 1, -tonumber(bytes) - 1)
+  end
+  local holder = unique and redis.call('GET', prefix .. 'unique:' .. unique)
+  if holder and holder ~= id then
+    if most then
+      before = superseded(most, unique, holder)
+    elseif live(holder) then
       return holder
     end
+  end
+  if most and most > 0 and redis.call('EXISTS', jobs .. id) == 0 then
+    due = end_of_series(due, most, unique, before)
   end
   local value = 'Q' .. (flags or '0') .. READY .. tail
   if due > now then
@@ -137,10 +221,17 @@ local function store(id, lane, options, tail)
   end
   if new then
     place(id, lane, due)
+    if before then
+      supersede(holder, before, outcome)
+    end
     if unique and tonumber(ttl) > 0 then
       redis.call('SET', prefix .. 'unique:' .. unique, id, 'PX', ttl)
     elseif unique then
       redis.call('SET', prefix .. 'unique:' .. unique, id)
+    end
+    local window, hash = string.match(mode, '^t(%d+):(.*)$')
+    if hash then
+      redis.call('SET', prefix .. 'throttle:' .. hash, id, 'PX', window)
     end
   end
   return answer
@@ -158,6 +249,16 @@ end
 
 for lane, ids in pairs(lanes) do
   redis.call('RPUSH', prefix .. 'lane:' .. lane, unpack(ids))
+end
+if next(gone) then
+  -- Some may have been superseded by a later call of this very batch.
+  local all = scheduled
+  scheduled, head = {}, nil
+  for i = 1, #all, 2 do
+    if not gone[all[i + 1]] then
+      place(all[i + 1], nil, all[i])
+    end
+  end
 end
 if head then
   redis.call('ZADD', prefix .. 'scheduled', unpack(scheduled))

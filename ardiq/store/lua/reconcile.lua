@@ -27,7 +27,11 @@ for i = 1, #found, 2 do
     local record = redis.call('GET', key)
     if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(me, 1, 8) then
       requeue(id, record, stamp, false)
-      redis.call('LPUSH', prefix .. 'lane:' .. (texts(record)), id)
+      local lane, _, unique = texts(record)
+      redis.call('LPUSH', prefix .. 'lane:' .. lane, id)
+      if string.sub(record, 2, 2) == '3' then
+        redis.call('SET', prefix .. 'unique:' .. unique, id, 'NX')  -- its claim has freed the slot, unheard
+      end
     end
     out[1] = out[1] + 1
   end

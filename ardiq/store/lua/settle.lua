@@ -4,7 +4,8 @@
 --   listed, most failed jobs kept; then for each job: id, number of its claim, verb, head (the first 18
 --   bytes of the record to come), wait (verb S F A X: ms that the record lives on, 0 not stored, -1 for
 --   ever; verb D: ms until it is due; verb Q: unused), tail (the record behind its time; verb Q: the lane),
---   unique hash to free or ''
+--   unique hash to free or '' (verb Q: to hold again, of a job that frees its slot at its start and has not
+--   begun)
 -- RETURNS a list of id, reason ('done' settled before by this worker, 'stale' somebody else's by now) for
 --   each job that was refused
 -- WHY one script: leaving held:<worker> and getting an outcome are one step, and the membership is the
@@ -104,6 +105,9 @@ for _, i in ipairs(mine) do
       try('SETRANGE', key, 0, ARGV[i + 3] .. stamp .. '00000000')
       try('LPUSH', prefix .. 'lane:' .. ARGV[i + 5], id)
       again = true
+      if ARGV[i + 6] ~= '' then
+        try('SET', prefix .. 'unique:' .. ARGV[i + 6], id, 'NX')
+      end
     end
   elseif verb == 'D' then
     retry(i, id, key)

@@ -1,0 +1,64 @@
+"""A job that is to be stored, as a value: what ``verbs.enqueue`` takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ardiq.core.job import FLAG_UNIQUE, FLAG_UNTIL_START, tail, tail_start
+
+# id, lane, and for a plain one the start of its record (bytes) and its call, else its options (str) and its
+# tail. A plain tuple, because making anything else for each job of a batch costs as much as encoding it.
+NewJob = tuple[str, str, bytes | str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Debounce:
+    """The job that holds the slot and has not started ends with ``outcome``, in favour of the new one.
+
+    The new one is due ``most_ms`` after the first of such a series at the latest; 0: there is no latest.
+    """
+
+    outcome: bytes
+    most_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """The first job under ``hash`` stands for all that come within ``ms`` of it, also when it has ended."""
+
+    hash: str
+    ms: int
+
+
+def plain_job(id: str, lane: str, start: bytes, call: bytes) -> NewJob:
+    """A job without options under a random id; ``start`` as of core.job.tail_start."""
+    return (id, lane, start, call)
+
+
+def new_job(
+    id: str,
+    lane: str,
+    name: str,
+    call: bytes,
+    *,
+    delay_ms: int = 0,
+    schedule_ms: int = 0,
+    replace: bool = False,
+    unique: str = "",
+    unique_ttl_ms: int = 0,
+    unique_until_start: bool = False,
+    window: Debounce | Throttle | None = None,
+) -> NewJob:
+    """A job with options: ``delay_ms`` from now or ``schedule_ms`` absolute, never both. Of ``replace`` and
+    ``window`` there may be one; a Debounce needs a unique slot and the delay that it is about."""
+    flags = FLAG_UNIQUE | (FLAG_UNTIL_START if unique_until_start else 0)
+    due = f"+{delay_ms}" if delay_ms else f"={schedule_ms}" if schedule_ms else ""
+    slot = f"{flags:x}:{unique_ttl_ms}:{unique}" if unique else ""
+    mode = "r" if replace else ""
+    record = tail(tail_start(lane, name, unique), call)
+    if isinstance(window, Throttle):
+        mode = f"t{window.ms}:{window.hash}"
+    elif window is not None:
+        mode = f"d{window.most_ms}:{len(window.outcome)}"
+        record += window.outcome
+    return (id, lane, f"{mode};{due};{slot}", record)
