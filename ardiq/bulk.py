@@ -7,6 +7,7 @@ thousand of them would make the garbage collector go through the whole process (
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -72,7 +73,8 @@ class Batches:
 async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     own = owner.broker
     batches = Batches(own)
-    batches.take(owner, calls)
+    with _taken_once(own):
+        batches.take(owner, calls)
     jobs: list[Job[Any]] = []
     if batches.all():
         async for ids, answers in own.here().submit_many(batches.all()):
@@ -86,19 +88,25 @@ def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     leaving: dict[str, Batches] = {}
     when_of: dict[Enqueuable[Any, Any], str] = {}
     order: list[str] = []
-    for call in calls:
-        check(owner, call)
-        when = when_of.get(call.target)
-        if when is None:
-            when = when_of[call.target] = _when(call.target, own)
-            leaving.setdefault(when, Batches(own))
-        leaving[when].add(call)
-        order.append(when)
+    with _taken_once(own):
+        for call in calls:
+            check(owner, call)
+            when = when_of.get(call.target)
+            if when is None:
+                when = when_of[call.target] = _when(call.target, own)
+                leaving.setdefault(when, Batches(own))
+            leaving[when].add(call)
+            order.append(when)
     for using, batches in leaving.items():
         if using != NOW:
             transactions.at_commit(batches.submit_all, f"A batch of {owner.queue_name}", using)
     jobs = {when: each.submit() if when == NOW else each.promised() for when, each in leaving.items()}
     return list(*jobs.values()) if len(jobs) == 1 else [next(jobs[when]) for when in order]
+
+
+def _taken_once(own: Broker) -> AbstractContextManager[None]:
+    """What PROPAGATE names is looked up once for all calls."""
+    return own.carrier.once() if own.carrier is not None else nullcontext()
 
 
 def _when(target: Enqueuable[Any, Any], own: Broker) -> str:

@@ -17,6 +17,7 @@ from ardiq.core.codec import Codec
 from ardiq.core.errors import QueueFull
 from ardiq.core.options import Options
 from ardiq.core.outcome import CALL, HISTORY, OUTCOME
+from ardiq.propagation import carrier
 from ardiq.store import verbs
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
@@ -47,6 +48,7 @@ class Broker:
             {CALL: options.max_payload_bytes, OUTCOME: options.max_result_bytes + SLACK, HISTORY: SLACK},
         )
         self.endpoint = Endpoint(options.redis_url, options.redis_options)
+        self.carrier = carrier(options.propagate) if options.propagate else None
         self.store = Store(self.endpoint)
         self.waiter = Waiter(self.endpoint, self.store, self.keys)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBroker] = WeakKeyDictionary()

@@ -68,7 +68,10 @@ class Prepared:
         lane = target.lane_in(broker)
         id = options.task_id or new_id()
         call = broker.codec.encode(
-            CALL, id.encode() + target.subject, [list(self.args), self.kwargs, meta_of(options)], CALL_ROOT
+            CALL,
+            id.encode() + target.subject,
+            [list(self.args), self.kwargs, meta_of(options, broker)],
+            CALL_ROOT,
         )
         if len(call) > broker.options.max_payload_bytes:
             raise self._too_large(call, broker)
@@ -118,7 +121,11 @@ class Enqueuable(Generic[P, R]):
     def start_for(self, broker: Broker) -> Start:
         """What is the same for every plain call of this task, reckoned once for as long as options hold."""
         lane = self.lane_in(broker)
-        encode = broker.codec.encoder(CALL, ID_SIZE, self.subject, CALL_ROOT[:2])
+        encode, full = (
+            broker.codec.encoder(CALL, ID_SIZE, self.subject, root) for root in (CALL_ROOT[:2], CALL_ROOT)
+        )
+        if broker.carrier is not None:
+            encode = broker.carrier.around(encode, full)
         most = broker.options.max_payload_bytes
         self.start = (broker, lane, tail_start(lane, self.name), encode, most)
         return self.start

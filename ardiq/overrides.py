@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ardiq.connection import new_id
+from ardiq.connection import Broker, new_id
 from ardiq.core.headers import checked_headers
 from ardiq.core.job import check_id
 from ardiq.core.registry import NEVER_NEGATIVE, UniqueKey
@@ -89,8 +89,8 @@ def checked(
     return merged
 
 
-def meta_of(options: CallOptions) -> dict[str, Any]:
-    """What of the options travels with the call."""
+def meta_of(options: CallOptions, broker: Broker) -> dict[str, Any]:
+    """What of the options travels with the call, and what else PROPAGATE names."""
     meta: dict[str, Any] = {}
     for name in ("delay_ms", "schedule_ms", "expire_ms", "headers"):
         if value := getattr(options, name):
@@ -100,6 +100,8 @@ def meta_of(options: CallOptions) -> dict[str, Any]:
     if options.task_id is not None:
         # Tells a repeat of this very call from another call under the same id (R10).
         meta["nonce"] = new_id()[:16]
+    if broker.carrier is not None and (taken := broker.carrier.take()):
+        meta["context"] = taken
     return meta
 
 

@@ -5,14 +5,14 @@ The one place that knows of Django's connections. A thread that never opened one
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections, reset_queries
 
-from ardiq import references
+from ardiq import propagation, references
 
 
 def _has_connections() -> bool:
@@ -47,6 +47,9 @@ class DjangoUpkeep:
 
     def sync_job(self) -> AbstractContextManager[None]:
         return _sync_job()
+
+    def put(self, names: tuple[str, ...], context: Mapping[str, Any]) -> None:
+        propagation.carrier(names).put(context)
 
     def begin_async(self) -> ThreadSensitiveContext:
         """A thread-sensitive context of its own, so that the ORM calls of one job never wait for another's.

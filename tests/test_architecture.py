@@ -24,6 +24,7 @@ FLOORS: dict[str, int] = {
     "version": 1,
     "store": 2,
     "conf": 2,
+    "propagation": 2,
     "migrations": 2,
     "worker": 3,
     "connection": 3,

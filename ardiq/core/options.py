@@ -79,6 +79,7 @@ class Options:
     serializer: Callable[[Any], bytes] | None = None
     deserializer: Callable[[bytes], Any] | None = None
     time_zone: str = "UTC"
+    propagate: tuple[str, ...] = ()
     cache_key: tuple[Hashable, ...] = field(init=False, repr=False, compare=False)
     """Equal for options that may share a connection: same server, same redis options, same queue."""
 
@@ -104,6 +105,7 @@ class Options:
             values["default_priority"] = lanes[len(lanes) // 2]
         if values.get("threads") is None:
             values["threads"] = values.get("concurrency", 16)
+        values["propagate"] = tuple(values.get("propagate", ()))
         values["redis_options"] = dict(values.get("redis_options", {}))
         for option in ("lane_weights", "lane_limits"):
             values[option] = dict(values[option]) if values.get(option) else None

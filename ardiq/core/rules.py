@@ -17,6 +17,7 @@ E011  REDIS_OPTIONS is not a dict of names, or has sentinels and no service_name
 E012  SERIALIZER and DESERIALIZER do not come as a pair of importable callables
 E013  TIME_ZONE is unknown
 E014  SIGNING_KEY is no text or bytes or list of them, or an empty one
+E015  PROPAGATE names what is neither language nor time_zone nor an importable ContextVar
 ====  ==========================================================================
 """
 
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ardiq.core import propagate
 from ardiq.core.address import GROUPS, SCHEMES, SINGLE, parse
 from ardiq.core.dotted import resolve
 from ardiq.core.names import check_name, did_you_mean
@@ -207,6 +209,7 @@ RULES: dict[str, Rule] = {
     "serializer": Rule("E012", _importable),
     "deserializer": Rule("E012", _importable),
     "time_zone": Rule("E013", _time_zone),
+    "propagate": Rule("E015", propagate.fault),
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import Context
 from typing import Any, Protocol
@@ -39,6 +39,9 @@ class Around(Protocol):
     """What surrounds user code: the only thing a worker knows of the framework that it serves."""
 
     def sync_job(self) -> AbstractContextManager[None]: ...
+    def put(self, names: tuple[str, ...], context: Mapping[str, Any]) -> None:
+        """Put in force what travelled with a job, as far as ``names`` allow; in the context of the job."""
+
     def begin_async(self) -> Any:
         """Called inside the context of the job, before its body."""
 
@@ -187,6 +190,8 @@ class Runner:
             else:
                 begun = self._around.begin_async()
                 try:
+                    if held.meta:
+                        self._put_context(held.meta)
                     if held.refers:
                         args, kwargs = await self._around.resolve_async(args, kwargs)
                     if definition.timeout is None:
@@ -204,6 +209,11 @@ class Runner:
         except BaseException as error:
             return self._stopped(held, aborted_only=True) or Outcome(Ending.RAISED, error=error)
         return self._stopped(held, aborted_only=True) or Outcome(Ending.RETURNED, value)
+
+    def _put_context(self, meta: dict[str, Any]) -> None:
+        context = meta.get("context")
+        if isinstance(context, dict) and self._around is not None:
+            self._around.put(self._options.propagate, context)
 
     async def _within(self, definition: Definition, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if definition.timeout is None:
@@ -239,6 +249,8 @@ class Runner:
             if self._around is None:
                 return Outcome(Ending.RETURNED, definition.fn(*args, **kwargs))
             with self._around.sync_job():
+                if held.meta:
+                    self._put_context(held.meta)
                 if held.refers:
                     args, kwargs = self._around.resolve(args, kwargs)
                 return Outcome(Ending.RETURNED, definition.fn(*args, **kwargs))

@@ -42,6 +42,7 @@ DEFAULTS = {
     "serializer": None,
     "deserializer": None,
     "time_zone": "UTC",
+    "propagate": (),
 }
 
 
@@ -109,6 +110,7 @@ ACCEPTED = [
     ("lane_weights", {"default": 3}),
     ("lane_limits", {"default": 1}),
     ("time_zone", "Europe/Berlin"),
+    ("propagate", ("language", "time_zone", "ardiq.core.context.running")),
     ("redis_options", {"ssl_ca_certs": "ca.pem"}),
     ("redis_options", {"sentinels": [("a", 26379)], "service_name": "main"}),
     *[("redis_url", f"{scheme}://h:1/2") for scheme in ("redis", "rediss", "valkey", "valkeys")],
@@ -181,6 +183,12 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     ({"time_zone": "../etc/passwd"}, "E013", "IANA"),
     ({"time_zone": "Europe"}, "E013", "IANA"),
     ({"time_zone": None}, "E013", "IANA"),
+    ({"propagate": "language"}, "E015", "a list of 'language', 'time_zone' and dotted paths"),
+    ({"propagate": [1]}, "E015", "a list of"),
+    ({"propagate": ["language", "language"]}, "E015", "each once"),
+    ({"propagate": ["timezone"]}, "E015", "'timezone' is neither 'language' nor"),
+    ({"propagate": ["no_such.module"]}, "E015", "ModuleNotFoundError"),
+    ({"propagate": ["json.dumps"]}, "E015", "must be a ContextVar"),
     ({"prioritys": ["a"]}, "E002", "has no option 'prioritys'"),
     ({"PRIORITIES": ["a"]}, "E002", "has no option 'PRIORITIES'"),
 ]
