@@ -11,7 +11,7 @@ from typing import Any
 from ardiq.connection import Broker, new_id
 from ardiq.core.headers import checked_headers
 from ardiq.core.job import check_id
-from ardiq.core.registry import NEVER_NEGATIVE, UniqueKey
+from ardiq.core.registry import NEVER_NEGATIVE, UniqueKey, check_unique
 from ardiq.core.retry import TEN_YEARS_MS
 from ardiq.transactions import check_alias, localised
 
@@ -106,15 +106,12 @@ def meta_of(options: CallOptions, broker: Broker) -> dict[str, Any]:
 
 
 def _check_switches(given: dict[str, Any]) -> None:
-    for name, way_out in (
-        ("replace", ""),
-        ("on_commit", ""),
-        ("keep_logs", ""),
-        ("unique", " or a key function"),
-    ):
+    if given.get("unique") is not None:
+        check_unique(given["unique"])
+    for name in ("replace", "on_commit", "keep_logs"):
         value = given.get(name)
-        if not (value is None or isinstance(value, bool) or (way_out and callable(value))):
-            raise TypeError(f"{name}={value!r}: give True or False{way_out}.")
+        if not (value is None or isinstance(value, bool)):
+            raise TypeError(f"{name}={value!r}: give True or False.")
     if given.get("using") is not None:
         check_alias(given["using"])
 

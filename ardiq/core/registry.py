@@ -68,9 +68,7 @@ class Definition:
         _check_numbers(given)
         if not isinstance(given.get("keep_logs", False), bool):
             raise TypeError(f"keep_logs={given['keep_logs']!r}: give True or False.")
-        unique = given.get("unique", False)
-        if not (isinstance(unique, bool) or callable(unique)):
-            raise TypeError(f"unique={unique!r}: give True or False or a key function.")
+        check_unique(given.get("unique", False))
         if given["unique_until"] not in ("start", "done"):
             raise ValueError(f"unique_until={given['unique_until']!r}: give 'start' or 'done'.")
         if given["executor"] != "thread":
@@ -167,6 +165,14 @@ def _check_numbers(given: dict[str, Any]) -> None:
         if given.get(option, 0) < 0:
             raise ValueError(f"{option}={given[option]!r}: give 0 (none) or more.")
     check_windows(*(given.get(option, 0) for option in NEVER_NEGATIVE))
+
+
+def check_unique(unique: object) -> None:
+    """Raise TypeError for what does not say which calls are the same."""
+    if not (isinstance(unique, bool) or callable(unique)):
+        raise TypeError(f"unique={unique!r}: give True or False or a key function.")
+    if inspect.iscoroutinefunction(unique):
+        raise TypeError(f"unique={unique!r}: give a plain key function, no coroutine function.")
 
 
 def check_windows(unique_ttl_ms: int, debounce_ms: int, debounce_max_ms: int, throttle_ms: int) -> None:

@@ -6,12 +6,15 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db import transaction
 
-from ardiq import Ardiq, JobStatus
+from ardiq import Ardiq, Job, JobStatus
 from ardiq.enqueuing import Task
 from tests.django.conftest import Stored, Work
 
@@ -122,6 +125,63 @@ def test_replace_starts_a_new_life(app: Ardiq, echo: Task[..., int], work: Work)
     assert info is not None and (info.tries, info.args, info.result) == (0, [2], None)
     work(app)
     assert job.result_sync().value == 2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "aborted", "expired"])
+def test_replace_after_any_end(app: Ardiq, work: Work, status: str) -> None:
+    """C6: however it ended; no list of ended jobs, nor the dead letters, knows the old one any more."""
+
+    @app.task(name="ends", max_retries=0)
+    def ends(fails: bool) -> str:
+        if fails:
+            raise ValueError
+        return "done"
+
+    once = ends.options(task_id="x", expire_ms=1 if status == "expired" else 0)
+    job = once.enqueue_sync(status == "failed")
+    if status == "aborted":
+        job.abort_sync()
+    time.sleep(0.005)
+    work(app)
+    assert job.status_sync() == status
+    again = asyncio.run(enqueue(ends.options(task_id="x", replace=True), False))
+    assert (again.created, job.status_sync(), job.result_sync()) == (True, JobStatus.QUEUED, None)
+    assert app.dead_letters_sync() == []
+    work(app)
+    assert job.result_sync().value == "done"  # type: ignore[union-attr]
+
+
+async def enqueue(task: Task[..., Any], *args: Any) -> Job[Any]:
+    return await task.enqueue(*args)
+
+
+def test_while_it_runs(app: Ardiq, work: Work, stored: Stored) -> None:
+    """C6: a running job holds its id, against replace=True as well."""
+    created: list[bool] = []
+
+    @app.task(name="runs")
+    def runs() -> None:
+        for replace in (False, True):
+            created.append(runs.options(task_id="x", replace=replace).enqueue_sync().created)
+
+    runs.options(task_id="x").enqueue_sync()
+    work(app)
+    assert created == [False, False] and stored() == {"x"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_replace_at_commit(app: Ardiq, echo: Task[..., int], work: Work) -> None:
+    """C6, D1: the old result stays until the transaction commits; only then is it known what was there."""
+    job = echo.options(task_id="x").enqueue_sync(1)
+    work(app)
+    with transaction.atomic():
+        echo.options(task_id="x", replace=True).enqueue_sync(2)
+        assert job.result_sync().value == 1  # type: ignore[union-attr]
+    assert (job.status_sync(), job.result_sync()) == (JobStatus.QUEUED, None)
+    with transaction.atomic():
+        promised = echo.options(task_id="x").enqueue_sync(3)
+    info = promised.info_sync()
+    assert info is not None and info.args == [2]
 
 
 def test_replace_leaves_a_living_job_alone(app: Ardiq, echo: Task[..., int], work: Work) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from ardiq import Ardiq, Job, JobStatus
 from ardiq.enqueuing import Task
 from tests.django.conftest import Stored, Work
+from tests.workers import Working, until
 
 
 @pytest.fixture
@@ -138,6 +140,18 @@ def test_a_key_function(app: Ardiq, stored: Stored) -> None:
     assert len(stored()) == 3
 
 
+async def key(user: int) -> int:
+    return user
+
+
+def test_a_key_function_is_no_coroutine(app: Ardiq, sync_user: Task[..., Any]) -> None:
+    """C7: it is called where the call is made, in sync code as well; refused before anybody calls it."""
+    with pytest.raises(TypeError, match=r"unique=.*no coroutine function"):
+        app.task(name="wrong", unique=key)(lambda user: None)
+    with pytest.raises(TypeError, match=r"unique=.*no coroutine function"):
+        sync_user.options(unique=key)
+
+
 def test_the_option_for_one_call(app: Ardiq, sync_user: Task[..., Any], stored: Stored) -> None:
     """C7: .options(unique=...) switches it on and off for one call."""
 
@@ -184,6 +198,50 @@ def test_aborting_a_running_job_frees_the_slot(app: Ardiq, work: Work) -> None:
     work(app)
     assert app.status_sync(ardiq_id[0]) is JobStatus.ABORTED
     assert long.enqueue_sync().created is True
+
+
+def test_aborting_a_retry_frees_the_slot(app: Ardiq, work: Work) -> None:
+    """C7: a job that waits for its retry holds its slot, and gives it back when it is aborted."""
+
+    @app.task(name="fails", unique=True, max_retries=1, backoff_ms=60_000)
+    def fails() -> None:
+        raise ValueError
+
+    first = fails.enqueue_sync()
+    work(app)
+    assert fails.enqueue_sync() == first
+    assert first.abort_sync() is True
+    assert fails.enqueue_sync().created is True
+
+
+def test_aborting_a_thread_frees_the_slot(app: Ardiq) -> None:
+    """C7: a sync task is interrupted, and its slot is free when it has ended."""
+    begun = threading.Event()
+
+    @app.task(name="slow", unique=True)
+    def slow() -> None:
+        begun.set()
+        for _ in range(3_000):
+            time.sleep(0.01)
+
+    first = slow.enqueue_sync()
+    with Working(app):
+        assert begun.wait(15)
+        assert slow.enqueue_sync() == first
+        assert first.abort_sync() is True
+        until(lambda: first.status_sync() is JobStatus.ABORTED)
+        second = slow.options(delay_ms=60_000).enqueue_sync()
+        assert second.created is True
+
+
+def test_expiry_frees_the_slot(app: Ardiq, sync_user: Task[..., Any], work: Work) -> None:
+    """C7: so does a job that was never started, once a worker has found that out."""
+    first = sync_user.options(expire_ms=1).enqueue_sync(7)
+    time.sleep(0.005)
+    assert sync_user.enqueue_sync(7) == first
+    work(app)
+    assert first.status_sync() is JobStatus.EXPIRED
+    assert sync_user.enqueue_sync(7).created is True
 
 
 def test_deleting_frees_the_slot(sync_user: Task[..., Any]) -> None:
