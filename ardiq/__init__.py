@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ardiq.core.job import JobStatus, id_for
     from ardiq.core.outcome import TaskResult
     from ardiq.core.reports import LogLine, Progress
+    from ardiq.deadletters import FailureGroup
     from ardiq.results import Job, JobInfo
     from ardiq.shortcuts import cron, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
 
@@ -29,6 +30,7 @@ _HOMES = {
     "ardiq.core.job": ("JobStatus", "id_for"),
     "ardiq.core.outcome": ("TaskResult",),
     "ardiq.core.reports": ("LogLine", "Progress"),
+    "ardiq.deadletters": ("FailureGroup",),
     "ardiq.results": ("Job", "JobInfo"),
     "ardiq.shortcuts": (
         "cron", "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
@@ -40,6 +42,7 @@ __all__ = [
     "Ardiq",
     "ArdiqError",
     "BrokerError",
+    "FailureGroup",
     "Job",
     "JobContext",
     "JobInfo",

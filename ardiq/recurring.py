@@ -12,11 +12,11 @@ from ardiq.core.errors import UnknownTask
 from ardiq.core.job import tail
 from ardiq.core.names import did_you_mean
 from ardiq.core.recurrence import Recurrence
+from ardiq.deadletters import DeadLetters
 from ardiq.enqueuing import Decorator, Task
 from ardiq.results import Job
 from ardiq.store import recurring
 from ardiq.store.recurring import ScheduleState
-from ardiq.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Schedule:
     last_ended_at: int
 
 
-class Recurring(Window):
+class Recurring(DeadLetters):
     """The part of an ``Ardiq`` that is about recurring tasks. Each async method has a twin for sync code."""
 
     crons: dict[str, Recurrence]

@@ -24,7 +24,7 @@ from ardiq.core.outcome import (
 from ardiq.core.reports import LogLine, Progress, read_logs, read_progress
 from ardiq.core.wishes import planned, span
 from ardiq.moving import Movable
-from ardiq.store import reports, verbs
+from ardiq.store import letters, reports, verbs
 from ardiq.store.scripts import Call
 
 R = TypeVar("R")
@@ -254,19 +254,19 @@ class Job(Movable, Generic[R]):
     async def replay(self) -> bool:
         """Run an ended job again under its id with a fresh budget; its old outcome goes. False if it lives,
         is unknown, or its unique slot is taken by another job."""
-        return self._first(await self._run(verbs.replay(self._broker.keys, [self.id])), _queued)
+        return self._first(await self._run(letters.replay(self._broker.keys, [self.id])), _queued)
 
     def replay_sync(self) -> bool:
         """``replay`` for sync code."""
-        return self._first(self._run_sync(verbs.replay(self._broker.keys, [self.id])), _queued)
+        return self._first(self._run_sync(letters.replay(self._broker.keys, [self.id])), _queued)
 
     async def delete(self) -> bool:
         """Forget a job that does not run, its result with it. False if it runs or is unknown."""
-        return self._first(await self._run(verbs.delete(self._broker.keys, [self.id])), bool)
+        return self._first(await self._run(letters.delete(self._broker.keys, [self.id])), bool)
 
     def delete_sync(self) -> bool:
         """``delete`` for sync code."""
-        return self._first(self._run_sync(verbs.delete(self._broker.keys, [self.id])), bool)
+        return self._first(self._run_sync(letters.delete(self._broker.keys, [self.id])), bool)
 
     def _first(self, answers: dict[str, Any], test: Callable[[Any], bool]) -> bool:
         return test(answers[self.id])

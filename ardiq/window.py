@@ -1,4 +1,4 @@
-"""Looking into a queue: jobs by their ids, how many wait, and the dead letters."""
+"""Looking into a queue: jobs by their ids, and how many wait."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from ardiq.connection import Broker
 from ardiq.core.job import JobStatus, check_id
 from ardiq.core.options import Options
 from ardiq.core.outcome import TaskResult
-from ardiq.results import Job, JobInfo, job_info
+from ardiq.results import Job, JobInfo
 from ardiq.store import inspector, verbs
-from ardiq.store.inspector import JobView, Stretch
-from ardiq.store.scripts import Call
+from ardiq.store.inspector import JobView
 
 MOST = 500  # jobs that one question may be about
 
@@ -85,28 +84,6 @@ class Window:
     def _lengths(self, priority: str | None) -> list[Any]:
         lanes = self.options.priorities if priority is None else (self.check_lane(priority),)
         return [verbs.length(self.broker.keys, lane) for lane in lanes]
-
-    async def dead_letters(self, limit: int = 50, offset: int = 0) -> list[JobInfo]:
-        """Jobs that failed for good, the latest first; ``job(id).replay()`` runs one again."""
-        store = self.broker.here().store
-        found: Stretch = await store.run(self._failed(limit, offset))
-        return self._infos(await store.run(self._whole(found)))
-
-    def dead_letters_sync(self, limit: int = 50, offset: int = 0) -> list[JobInfo]:
-        """``dead_letters`` for sync code."""
-        found: Stretch = self.broker.store.run(self._failed(limit, offset))
-        return self._infos(self.broker.store.run(self._whole(found)))
-
-    def _failed(self, limit: int, offset: int) -> Call:
-        where = inspector.places([JobStatus.FAILED], ())
-        return inspector.stretch(self.broker.keys, where, offset, min(limit, MOST))
-
-    def _whole(self, found: Stretch) -> Call:
-        # MGET wants one key at least; an id that cannot exist answers for none.
-        return inspector.jobs(self.broker.keys, [spot.id for spot in found.spots] or ["{}"])
-
-    def _infos(self, views: list[JobView | None]) -> list[JobInfo]:
-        return [job_info(self.broker, view.record) for view in views if view and view.record]
 
 
 def _few(ids: Iterable[str]) -> Sequence[str]:

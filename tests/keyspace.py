@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ardiq.core.job import HEAD, LETTERS
+from ardiq.core.job import HEAD, LETTERS, JobStatus
 from ardiq.store import keys as keys_module
 from ardiq.store.keys import Keys
 from tests.server import admin
@@ -70,6 +70,27 @@ def faults(client: Any, queue: str) -> list[str]:
             out.append(f"{id} is {status.value} but lies in {own}")
         if not status.finished and client.ttl(key) >= 0:
             out.append(f"{id} lives and has a TTL")
+    return out + ungrouped(client, keys)
+
+
+def ungrouped(client: Any, keys: Keys) -> list[str]:
+    """What is wrong with the groups of dead letters: a job in one that is none, an empty one."""
+    out, letters, prefix = [], {}, keys.prefix
+    prints = client.hgetall(keys.fingerprints)
+    for key in client.scan_iter(match=prefix + "letters:*", count=1000):
+        for id in client.zrange(key, 0, -1):
+            letters[id] = key.removeprefix(f"{prefix}letters:".encode())
+    if letters != prints:
+        out.append(f"groups have {letters}, but the fingerprints are {prints}")
+    groups = set(client.zrange(prefix + "groups", 0, -1))
+    described = {key.rpartition(b":")[2] for key in client.scan_iter(match=prefix + "group:*", count=1000)}
+    if not groups == described == set(prints.values()):
+        out.append(f"groups {groups}, described {described}, with letters {set(prints.values())}")
+    listed = set(client.zrange(keys.ended(JobStatus.FAILED), 0, -1))
+    for id in prints:
+        letter = client.getrange(keys.job(id.decode("utf-8", "surrogateescape")), 0, 0)
+        if letter != b"F" and (letter or id not in listed):
+            out.append(f"{id.decode()} is no dead letter and stands in a group")
     return out
 
 

@@ -46,6 +46,7 @@ FLOORS: dict[str, int] = {
     "moving": 4,
     "bulk": 4,
     "window": 4,
+    "deadletters": 4,
     "results": 4,
     "transactions": 4,
     "backend": 4,
@@ -82,6 +83,7 @@ ONE_ROOM: dict[str, str] = {
     "shortcuts": "api",
     "transactions": "api",
     "window": "api",
+    "deadletters": "api",
 }
 
 DJANGO = {"django", "asgiref"}

@@ -14,7 +14,7 @@ from ardiq.connection import Broker
 from ardiq.core.job import ENDED, LIVE, JobStatus
 from ardiq.core.outcome import pack_abort
 from ardiq.models import Job
-from ardiq.store import verbs
+from ardiq.store import letters, verbs
 
 MOST = 1_000  # jobs of one action
 CHUNK = 200  # jobs of one script; aborting and deleting take ids out of lanes
@@ -63,14 +63,14 @@ def _retry(own: Broker, ids: Sequence[str]) -> Done:
         "slot taken": _("an identical job waits or runs (unique)"),
     }
     out: Done = {}
-    for answers in own.store.run_many([verbs.replay(own.keys, part) for part in _chunks(ids)]):
+    for answers in own.store.run_many([letters.replay(own.keys, part) for part in _chunks(ids)]):
         out |= {id: words[answer] for id, answer in answers.items()}
     return out
 
 
 def _delete(own: Broker, ids: Sequence[str]) -> Done:
     out: Done = {}
-    for answers in own.store.run_many([verbs.delete(own.keys, part) for part in _chunks(ids)]):
+    for answers in own.store.run_many([letters.delete(own.keys, part) for part in _chunks(ids)]):
         out |= {id: "" if gone else _("runs, or was gone") for id, gone in answers.items()}
     return out
 

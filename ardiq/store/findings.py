@@ -46,6 +46,7 @@ TEXTS = {
     ("waiter", "ended"): ("waiter", "somebody waits for job {it}, which has ended", "they were told"),
     ("abort", "gone"): ("abort", "{it} is marked for abort and there is no such job", "the mark is gone"),
     ("abort", "ended"): ("abort", "job {it} has ended and is marked for abort", "the mark is gone"),
+    ("letter", "letter"): ("group", "{it} stands in a group of failures and is no dead letter", "it left it"),
 }
 
 

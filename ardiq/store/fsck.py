@@ -93,6 +93,7 @@ class _Check:
                     self._judge_all(ids)
         self._listed("waiter", "HSCAN", self.keys.waiters)
         self._listed("abort", "ZSCAN", self.keys.aborts)
+        self._listed("letter", "HSCAN", self.keys.fingerprints, b"F")
         self._settle_doubts()
         if dead := self.store.run(Call(("ZCOUNT", self.keys.workers, 0, self.now - DEAD), int)):
             self.report.notes.append(
@@ -240,11 +241,11 @@ class _Check:
                 if judge:
                     self._judge_all(ids)
 
-    def _listed(self, kind: str, command: str, key: str) -> None:
-        """Ids in a list of live jobs only."""
+    def _listed(self, kind: str, command: str, key: str, states: bytes = LIVE) -> None:
+        """Ids in a list of jobs of some states only."""
         for ids in self._pages(command, key):
             for id, entry in zip(ids, self._jobs(ids), strict=True):
-                if not entry[1] and (not entry[5] or entry[5][:1] not in LIVE):
+                if not entry[1] and (not entry[5] or entry[5][:1] not in states):
                     self._doubt(Doubt(kind, id))
 
     # -- doubts -----------------------------------------------------------------------------------

@@ -10,6 +10,10 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``held:<worker>``     hash    id -> number of the claim: what this worker holds and has not settled. The fence
 ``worker:<worker>``   hash    what it is, where, since when: for people; expires with its lease
 ``ended:<status>``    zset    id -> end, ms: for listing; trimmed by age and count
+``fingerprints``      hash    id of a dead letter -> fingerprint of its failure, if there is one
+``letters:<print>``   zset    id -> end, ms: the dead letters of one group of failures
+``group:<print>``     hash    what such failures are, for people; goes with the last of its letters
+``groups``            zset    fingerprint -> time of its latest failure, ms
 ``wake``              list    one wake-up token at most; losing it costs a poll, never a job
 ``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
 ``throttle:<hash>``   string  the id of the first job of a window; expires with the window
@@ -33,7 +37,7 @@ TYPES = {
     "job:": "string", "lane:": "list", "scheduled": "zset", "workers": "zset", "held:": "hash",
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "throttle:": "string",
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
-    "logs:": "string",
+    "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
 }  # fmt: skip
 
 
@@ -46,7 +50,10 @@ def type_of(name: str) -> str:
 class Keys:
     """The keys of one queue. Clients that share a server but not a queue never share a key."""
 
-    __slots__ = ("aborts", "control", "cron", "prefix", "queue", "scheduled", "waiters", "wake", "workers")
+    __slots__ = (
+        "aborts", "control", "cron", "fingerprints", "prefix", "queue", "scheduled", "waiters", "wake",
+        "workers",
+    )  # fmt: skip
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
@@ -57,6 +64,7 @@ class Keys:
         self.cron = prefix + "cron"
         self.waiters = prefix + "waiters"
         self.aborts = prefix + "aborts"
+        self.fingerprints = prefix + "fingerprints"
         self.control = prefix + "control"
 
     def job(self, id: str) -> str:

@@ -92,6 +92,17 @@ class Call:
 @cache
 def script(name: str) -> Script:
     """The script of ``lua/<name>.lua``, loaded once per process."""
-    folder = files("ardiq.store") / "lua"
-    common = (folder / "common.lua").read_text("utf-8")
-    return Script(name, (folder / f"{name}.lua").read_text("utf-8"), common)
+    return Script(name, _WITH.sub(lambda found: _body(found[1]), _text(name)), _text("common"))
+
+
+# Not in common.lua: what stands there costs every call of every script.
+_WITH = re.compile(r"^-- WITH (\w+)$", re.M)
+
+
+def _text(name: str) -> str:
+    return (files("ardiq.store") / "lua" / f"{name}.lua").read_text("utf-8")
+
+
+def _body(name: str) -> str:
+    """A shared part without its header, which would be taken for that of the script."""
+    return re.sub(r"\A(--.*\n)+", "", _text(name))

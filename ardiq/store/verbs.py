@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 from ardiq.core.job import FLAG_STARTED, FLAG_UNTIL_START, NOBODY, JobRecord, JobStatus, tail
 from ardiq.store.keys import Keys
@@ -48,7 +48,7 @@ class Renewed:
 
 
 # One verdict on its way to Redis, the arguments of one job in settle.lua: id, number of the claim, verb,
-# head, ms (until due, or that the record lives on), tail, unique hash. A plain tuple like NewJob.
+# head, ms (until due, or that the record lives on), tail, unique hash and mark. A plain tuple like NewJob.
 Settlement = tuple[str, int, bytes, bytes, int, bytes, str]
 
 
@@ -156,12 +156,13 @@ def alone(keys: Keys, worker: str, id: str, claim: int) -> Call:
 
 def finished(
     job: JobRecord, claim: int, status: JobStatus, attempts: int, ttl_ms: int, worker: str, outcome: bytes,
-    history: bytes | None = None,
+    history: bytes | None = None, mark: str = "",
 ) -> Settlement:  # fmt: skip
-    """The job has ended. ``ttl_ms``: how long its record lives on; 0 not stored, negative for ever."""
+    """The job has ended. ``ttl_ms``: how long its record lives on; 0 not stored, negative for ever.
+    ``mark``: the group of a failure (core.fingerprint.mark)."""
     head = job.head(status, attempts)
     record = worker[:8].encode() + job.tail(history, outcome)
-    return (job.id, claim, head[:1], head, max(ttl_ms, -1), record, job.unique)
+    return (job.id, claim, head[:1], head, max(ttl_ms, -1), record, job.unique + mark)
 
 
 def retried(job: JobRecord, claim: int, attempts: int, delay_ms: int, history: bytes) -> Settlement:
@@ -198,28 +199,6 @@ def _refused(reply: Any) -> dict[str, str]:
 def abort(keys: Keys, id: str, ttl_ms: int, outcome: bytes) -> Call:
     """Stop a job. Answers whether there was something to stop."""
     return script("abort").call(keys.prefix, [id, max(ttl_ms, -1), outcome], bool)
-
-
-Replayed = Literal["queued", "not ended", "slot taken"]
-
-
-def replay(keys: Keys, ids: Sequence[str]) -> Call:
-    """Run ended jobs again under their own ids. Answers {id: Replayed}."""
-    words: dict[int, Replayed] = {1: "queued", 0: "not ended", 2: "slot taken"}
-    return script("replay").call(
-        keys.prefix,
-        list(ids),
-        lambda reply: {id: words[answer] for id, answer in zip(ids, reply, strict=True)},
-    )
-
-
-def delete(keys: Keys, ids: Sequence[str]) -> Call:
-    """Remove jobs that do not run. Answers {id: whether it was removed}."""
-    return script("delete").call(
-        keys.prefix,
-        list(ids),
-        lambda reply: {id: answer == 1 for id, answer in zip(ids, reply, strict=True)},
-    )
 
 
 def wait(keys: Keys, id: str, client: str) -> Call:

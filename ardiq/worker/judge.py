@@ -16,6 +16,7 @@ from ardiq.core import events
 from ardiq.core.codec import Codec
 from ardiq.core.errors import ArdiqError, EncodeError, Retry, TooLarge
 from ardiq.core.events import Event, Events
+from ardiq.core.fingerprint import fingerprint, frames_of, mark
 from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
 from ardiq.core.outcome import (
@@ -76,8 +77,7 @@ class Judge:
 
     def _unjudged(self, held: Held, error: Exception) -> verbs.Settlement:
         log.exception("The end of job %s could not be judged; it fails.", one_line(held.record.id))
-        failure = Failure.of(error, with_traceback=False)
-        return self._ended(held, JobStatus.FAILED, held.record.attempts + 1, shown(error), failure)
+        return self._failed(held, error, held.record.attempts + 1, with_traceback=False)
 
     def _conclude(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
         if outcome.ending is Ending.RETURNED:
@@ -157,7 +157,7 @@ class Judge:
             self.tell(events.EXPIRED, held, error=error)
             return self._ended(held, JobStatus.EXPIRED, attempts, "expired", Failure.of(error, False))
         self.tell(events.FAILED, held, error=error)
-        return self._ended(held, JobStatus.FAILED, attempts, shown(error), Failure.of(error))
+        return self._failed(held, error, attempts, ran=outcome.ending is Ending.RAISED)
 
     def _success(self, held: Held, outcome: Outcome) -> verbs.Settlement:
         record = held.record
@@ -173,18 +173,44 @@ class Judge:
                 )
         except (EncodeError, TooLarge) as error:
             self.tell(events.FAILED, held, error=error)
-            failure = Failure.of(error, with_traceback=False)
-            return self._ended(held, JobStatus.FAILED, attempts, shown(error), failure)
+            return self._failed(held, error, attempts, with_traceback=False)
         self.tell(events.SUCCEEDED, held)
         ttl = self._ttl(held, JobStatus.SUCCEEDED)
         return verbs.finished(record, held.claim, JobStatus.SUCCEEDED, attempts, ttl, held.lease.token, blob)
 
+    def _failed(
+        self,
+        held: Held,
+        error: BaseException,
+        attempts: int,
+        *,
+        ran: bool = False,
+        with_traceback: bool = True,
+    ) -> verbs.Settlement:
+        """A dead letter. ``ran``: whether it was the task that raised."""
+        failure = Failure.of(error, with_traceback)
+        return self._ended(
+            held, JobStatus.FAILED, attempts, shown(error), failure, self._mark(held, error, failure, ran)
+        )
+
+    def _mark(self, held: Held, error: BaseException, failure: Failure, ran: bool) -> str:
+        """The group that a failure belongs to. Without one it is a failure all the same."""
+        try:
+            found = fingerprint(failure.type, frames_of(error), held.record.name, ran=ran)
+        except Exception:
+            log.exception("The failure of job %s has no fingerprint.", one_line(held.record.id))
+            return ""
+        discreet = held.definition is not None and held.definition.sensitive
+        return mark(found, "" if discreet else failure.message)
+
     def _ended(
-        self, held: Held, status: JobStatus, attempts: int, value: str, failure: Failure
+        self, held: Held, status: JobStatus, attempts: int, value: str, failure: Failure, mark: str = ""
     ) -> verbs.Settlement:
         blob = pack_outcome(self._codec, held.record, status, value, held.started, self._name, failure)
         ttl = self._ttl(held, status)
-        return verbs.finished(held.record, held.claim, status, attempts, ttl, held.lease.token, blob)
+        return verbs.finished(
+            held.record, held.claim, status, attempts, ttl, held.lease.token, blob, mark=mark
+        )
 
     def _ttl(self, held: Held, status: JobStatus) -> int:
         if status is JobStatus.FAILED:

@@ -136,8 +136,18 @@ def succeeded(job: JobRecord, worker: str, claim: int = 1, ttl_ms: int = 60_000)
     return ended(job, worker, JobStatus.SUCCEEDED, claim, ttl_ms)
 
 
-def ended(job: JobRecord, worker: str, status: JobStatus, claim: int = 1, ttl_ms: int = 60_000) -> Settlement:
-    return verbs.finished(job, claim, status, job.attempts + 1, ttl_ms, worker, b"outcome")
+def ended(
+    job: JobRecord, worker: str, status: JobStatus, claim: int = 1, ttl_ms: int = 60_000, mark: str = ""
+) -> Settlement:
+    return verbs.finished(job, claim, status, job.attempts + 1, ttl_ms, worker, b"outcome", mark=mark)
+
+
+def broke(
+    job: JobRecord, worker: str, group: str = "0f", claim: int = 1, ttl_ms: int = 60_000, message: str = "no"
+) -> Settlement:
+    """Failed for good, in a group."""
+    mark = f"\n{group}\nValueError\nshop/tasks.py:charge\n{message}"
+    return ended(job, worker, JobStatus.FAILED, claim, ttl_ms, mark)
 
 
 def retried(job: JobRecord, claim: int = 1, delay_ms: int = 5_000) -> Settlement:

@@ -6,7 +6,7 @@ import pytest
 
 from ardiq.core.errors import BrokerError
 from ardiq.core.job import JobStatus
-from ardiq.store import verbs
+from ardiq.store import letters, verbs
 from tests.store.bench import Bench, ended, retried, succeeded
 
 W1, W2 = "1" * 32, "2" * 32
@@ -130,7 +130,7 @@ def test_deleting_and_replaying_go_on_beside_a_broken_record(bench: Bench, broke
     bench.enqueue("a", "b")
     bench.settle(W1, *(ended(job, W1, JobStatus.FAILED) for job in bench.take(W1).values()))
     bench.redis.set(bench.keys.job("broken"), broken)
-    answers = bench.run(verbs.replay(bench.keys, ["a", "broken", "b"]))
+    answers = bench.run(letters.replay(bench.keys, ["a", "broken", "b"]))
     assert answers == {"a": "queued", "broken": "not ended", "b": "queued"}
-    assert bench.run(verbs.delete(bench.keys, ["a", "broken", "b"])) == dict.fromkeys(answers, True)
+    assert bench.run(letters.delete(bench.keys, ["a", "broken", "b"])) == dict.fromkeys(answers, True)
     assert not bench.redis.exists(bench.keys.job("broken"))

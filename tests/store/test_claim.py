@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ardiq.core.job import JobRecord, JobStatus
-from ardiq.store import verbs
+from ardiq.store import letters, verbs
 from ardiq.store.verbs import HOUSEKEEPING
 from tests.store.bench import LEASE, Bench, Clock, ended, retried, succeeded
 
@@ -93,7 +93,7 @@ def test_a_job_that_stands_twice_in_its_lane_is_claimed_once(bench: Bench) -> No
     bench.enqueue("a", *(f"{n:04}" for n in range(1_000)))
     assert bench.run(verbs.abort(bench.keys, "a", 60_000, b""))
     assert bench.lane()[0] == "a", "a long lane keeps the stale id"
-    assert bench.run(verbs.replay(bench.keys, ["a"])) == {"a": "queued"}
+    assert bench.run(letters.replay(bench.keys, ["a"])) == {"a": "queued"}
     ids = [id for id, _ in bench.claim("worker-1", 1_002).jobs]
     assert ids.count("a") == 1 and len(ids) == 1_001
     assert bench.lane() == []

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from ardiq.core.job import JobRecord, JobStatus
-from ardiq.store import fsck, moving, newjobs, verbs
+from ardiq.store import fsck, letters, moving, newjobs, verbs
 from ardiq.store.scripts import Call
 from tests.keyspace import faults
 from tests.store.bench import LEASE, Bench, Clock, ended, retried
@@ -175,13 +175,13 @@ class Machine(RuleBasedStateMachine):
     def replay(self, ids: list[str], again: bool) -> None:
         expected = {id: self.model.replay(id) for id in ids}
         taken = {id: answer if answer == "slot taken" else "not ended" for id, answer in expected.items()}
-        assert self.run(verbs.replay(self.keys, ids), again, lambda answer: taken) == expected
+        assert self.run(letters.replay(self.keys, ids), again, lambda answer: taken) == expected
 
     @step(1, ids=st.lists(IDS, min_size=1, max_size=3, unique=True), again=AGAIN)
     def delete(self, ids: list[str], again: bool) -> None:
         expected = {id: self.model.delete(id) for id in ids}
         assert (
-            self.run(verbs.delete(self.keys, ids), again, lambda answer: dict.fromkeys(ids, False))
+            self.run(letters.delete(self.keys, ids), again, lambda answer: dict.fromkeys(ids, False))
             == expected
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ardiq.core.job import JobStatus
-from ardiq.store import verbs
+from ardiq.store import letters, verbs
 from tests.store.bench import Bench, ended, retried
 
 ME = "worker-1"
@@ -31,7 +31,7 @@ def test_a_replay_is_a_new_life(failed: Bench) -> None:
     """F1: same id, same call, fresh budget; outcome, history, crashes and TTL are gone."""
     before = failed.record("a")
     assert (before.attempts, before.crashes, before.history) == (2, 1, b"history")
-    assert failed.run(verbs.replay(failed.keys, ["a"])) == {"a": "queued"}
+    assert failed.run(letters.replay(failed.keys, ["a"])) == {"a": "queued"}
     assert failed.state() == {
         "job:a": "queued", "lane:high": ["a"], "unique:h": "a", "workers": [ME], "wake": ["1"],
     }  # fmt: skip
@@ -43,12 +43,12 @@ def test_a_replay_is_a_new_life(failed: Bench) -> None:
 
 def test_a_replay_is_done_once(failed: Bench) -> None:
     """F1: two people press the button; one job runs."""
-    assert failed.run(verbs.replay(failed.keys, ["a", "a", "gone"])) == {
+    assert failed.run(letters.replay(failed.keys, ["a", "a", "gone"])) == {
         "a": "not ended",
         "gone": "not ended",
     }
     assert failed.lane("high") == ["a"]
-    assert failed.run(verbs.replay(failed.keys, ["a"])) == {"a": "not ended"}
+    assert failed.run(letters.replay(failed.keys, ["a"])) == {"a": "not ended"}
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "aborted", "expired"])
@@ -57,7 +57,7 @@ def test_whatever_has_ended_can_be_replayed(bench: Bench, status: str) -> None:
     bench.register(ME)
     bench.enqueue("a")
     bench.settle(ME, ended(bench.take(ME)["a"], ME, JobStatus(status)))
-    assert bench.run(verbs.replay(bench.keys, ["a"])) == {"a": "queued"}
+    assert bench.run(letters.replay(bench.keys, ["a"])) == {"a": "queued"}
     assert f"ended:{status}" not in bench.state()
 
 
@@ -69,7 +69,7 @@ def test_what_lives_is_not_replayed(bench: Bench) -> None:
     bench.enqueue("q")
     bench.enqueue("d", delay_ms=60_000)
     before = bench.state()
-    assert set(bench.run(verbs.replay(bench.keys, ["r", "q", "d"])).values()) == {"not ended"}
+    assert set(bench.run(letters.replay(bench.keys, ["r", "q", "d"])).values()) == {"not ended"}
     assert bench.state() == before
 
 
@@ -77,7 +77,7 @@ def test_a_unique_slot_that_another_holds(failed: Bench) -> None:
     """C7: the replay would be a second job of the same call."""
     failed.enqueue("b", unique="h")
     before = failed.state()
-    assert failed.run(verbs.replay(failed.keys, ["a"])) == {"a": "slot taken"}
+    assert failed.run(letters.replay(failed.keys, ["a"])) == {"a": "slot taken"}
     assert failed.state() == before
 
 
@@ -93,7 +93,7 @@ def test_deleting_leaves_nothing(bench: Bench, state: str) -> None:
     elif state not in ("queued", "scheduled"):
         bench.settle(ME, ended(bench.take(ME)["a"], ME, JobStatus(state)))
     bench.redis.delete(bench.keys.wake)
-    assert bench.run(verbs.delete(bench.keys, ["a", "unknown"])) == {"a": True, "unknown": False}
+    assert bench.run(letters.delete(bench.keys, ["a", "unknown"])) == {"a": True, "unknown": False}
     assert bench.state() == {"workers": [ME]}
 
 
@@ -104,7 +104,7 @@ def test_a_mark_for_abort_is_not_inherited(bench: Bench) -> None:
     job = bench.take(ME)["a"]
     bench.run(verbs.abort(bench.keys, "a", 60_000, b""))
     bench.settle(ME, retried(job))
-    assert bench.run(verbs.delete(bench.keys, ["a"])) == {"a": True}
+    assert bench.run(letters.delete(bench.keys, ["a"])) == {"a": True}
     assert "aborts" not in bench.state()
     bench.enqueue("a")
     assert bench.claim(ME).aborted == frozenset()
@@ -116,12 +116,12 @@ def test_a_running_job_is_not_deleted(bench: Bench) -> None:
     bench.enqueue("a")
     bench.take(ME)
     before = bench.state()
-    assert bench.run(verbs.delete(bench.keys, ["a"])) == {"a": False}
+    assert bench.run(letters.delete(bench.keys, ["a"])) == {"a": False}
     assert bench.state() == before
 
 
 def test_a_slot_that_has_gone_to_another_is_left_alone(failed: Bench) -> None:
     """R11: deleted only by its holder."""
     failed.enqueue("b", unique="h")
-    assert failed.run(verbs.delete(failed.keys, ["a"])) == {"a": True}
+    assert failed.run(letters.delete(failed.keys, ["a"])) == {"a": True}
     assert failed.state()["unique:h"] == "b"

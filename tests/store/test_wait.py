@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ardiq.store import verbs, waiting
+from ardiq.store import letters, verbs, waiting
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.waiting import AsyncWaiter, Waiter
@@ -160,7 +160,7 @@ def test_a_job_that_is_not_there_any_more(bench: Bench, wait: Wait, there: bool)
     """E1: None at once, and None when it is deleted while somebody waits."""
     if there:
         bench.enqueue("a")
-    with After(bench, lambda: bench.run(verbs.delete(bench.keys, ["a"]))):
+    with After(bench, lambda: bench.run(letters.delete(bench.keys, ["a"]))):
         assert wait(bench, 10) is None
 
 

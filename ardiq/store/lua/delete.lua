@@ -1,17 +1,20 @@
 -- Remove jobs that do not run, with everything that points at them.
 -- KEYS 1: prefix
--- ARGV 0 + 1 n: ids
--- RETURNS for each id: 1 removed, 0 running or not there
+-- ARGV 1 + 1 n: letters of the states that may be removed, '' any but running; then ids
+-- RETURNS for each id: 1 removed, 0 in another state or not there
 -- WHY one script: no worker may claim a job between the look at it and its removal
 
+-- WITH groups
+
 local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
-local out, gone = {}, {}
-for i, id in ipairs(ARGV) do
+local out, gone, left = {}, {}, {}
+for i = 2, #ARGV do
+  local id = ARGV[i]
   local key = prefix .. 'job:' .. id
   local record = redis.call('GET', key)
   local letter = record and string.sub(record, 1, 1)
-  if not letter or letter == 'R' then
-    out[i] = 0
+  if not letter or letter == 'R' or (ARGV[1] ~= '' and not string.find(ARGV[1], letter, 1, true)) then
+    out[i - 1] = 0
   else
     local lane, _, unique = texts(record)
     if letter == 'D' then
@@ -30,8 +33,12 @@ for i, id in ipairs(ARGV) do
       release(unique, id)
     end
     gone[#gone + 1] = id
-    out[i] = 1
+    if letter == 'F' then
+      left[#left + 1] = id
+    end
+    out[i - 1] = 1
   end
 end
+leave(left)
 notify(gone)
 return out

@@ -120,6 +120,8 @@ if tight then
   end
 end
 
+-- WITH groups
+
 local out, lanes, scheduled, head, gone = {}, {}, {}, nil, {}
 
 local function place(id, lane, due)
@@ -153,6 +155,9 @@ local function taken(id, value, tail, mode)
   if mode == 'r' and ended then
     redis.call('SET', jobs .. id, value)
     redis.call('ZREM', prefix .. 'ended:' .. ended, id)
+    if ended == 'failed' then
+      leave({ id })
+    end
     return 1, true
   end
   return 0, false

@@ -2,9 +2,9 @@
 -- KEYS 1: prefix
 -- ARGV 2 + 4 n: 1 to put it right, 0 to look; longest lane that is searched; then for each doubt: kind, subject,
 --   first 37 bytes that the record had when the doubt arose or '', proof. kind and subject: 'job' id,
---   'scheduled' id, 'held' id (proof: worker), 'orphan' worker, 'slot' hash, 'waiter' id, 'abort' id. proof of a
---   running job: all workers, read since, that its record may mean; of one queued in a longer lane: 'searched'
---   when the whole lane was read since and the job was not there
+--   'scheduled' id, 'held' id (proof: worker), 'orphan' worker, 'slot' hash, 'waiter' id, 'letter' id, 'abort' id.
+--   proof of a running job: all workers, read since, that its record may mean; of one queued in a longer lane:
+--   'searched' when the whole lane was read since and the job was not there
 -- RETURNS for each: '' nothing is wrong, 'long' the lane must be searched first, else what was wrong, as words
 -- WHY one script: workers go on meanwhile, and what looked wrong in two looks may only have moved between them
 
@@ -203,6 +203,21 @@ local function abort(id)
   return word
 end
 
+-- WITH groups
+
+-- One whose record has expired is listed until the list is trimmed, and stands in its group as long.
+local function letter(id)
+  local _, state = read(id)
+  local listed = state == '' and redis.call('ZSCORE', prefix .. 'ended:failed', id)
+  if state == 'F' or listed or redis.call('HEXISTS', prefix .. 'fingerprints', id) == 0 then
+    return ''
+  end
+  if repair then
+    leave({ id })
+  end
+  return 'letter'
+end
+
 local out = {}
 for i = 3, #ARGV, 4 do
   local kind, subject, head, proof = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
@@ -218,6 +233,8 @@ for i = 3, #ARGV, 4 do
     out[#out + 1] = slot(subject)
   elseif kind == 'waiter' then
     out[#out + 1] = waiter(subject)
+  elseif kind == 'letter' then
+    out[#out + 1] = letter(subject)
   else
     out[#out + 1] = abort(subject)
   end

@@ -5,7 +5,8 @@
 --   bytes of the record to come), wait (verb S F A X: ms that the record lives on, 0 not stored, -1 for
 --   ever; verb D: ms until it is due; verb Q: unused), tail (the record behind its time; verb Q: the lane),
 --   unique hash to free or '' (verb Q: to hold again, of a job that frees its slot at its start and has not
---   begun)
+--   begun; verb F: behind it, after a newline each, fingerprint, type, place and message of the failure, where
+--   they are known)
 -- RETURNS a list of id, reason ('done' settled before by this worker, 'stale' somebody else's by now) for
 --   each job that was refused
 -- WHY one script: leaving held:<worker> and getting an outcome are one step, and the membership is the
@@ -54,6 +55,62 @@ if redis.call('EXISTS', prefix .. 'aborts') == 1 then
   end
 end
 
+-- WITH groups
+
+-- fingerprint -> what this batch tells of its group; id, fingerprint, id, fingerprint, ...
+local groups, prints = {}, {}
+
+-- Take the group of a failure down. Answers its unique hash alone.
+local function note(i, id)
+  local unique, print, kind, place, message =
+    string.match(ARGV[i + 6], '^([^\n]*)\n([^\n]+)\n([^\n]*)\n([^\n]*)\n([^\n]*)$')
+  if not print then
+    return ARGV[i + 6]
+  end
+  if tonumber(ARGV[i + 4]) ~= 0 then
+    local group = groups[print] or { letters = {} }
+    groups[print] = group
+    group.kind, group.place, group.message = kind, place, message
+    group.task = string.match(ARGV[i + 5], '^[^\n]*\n([^\n]*)')
+    table.insert(group.letters, now)
+    table.insert(group.letters, id)
+    prints[#prints + 1] = id
+    prints[#prints + 1] = print
+  end
+  return unique
+end
+
+local TASKS_MOST = 500  -- characters
+
+local function join()
+  local ids, moved = {}, {}
+  for n = 1, #prints, 2 do
+    ids[#ids + 1] = prints[n]
+  end
+  -- Of another life of these ids; such a record has expired, or was replaced by a user without rights to groups.
+  local before = try('HMGET', prefix .. 'fingerprints', unpack(ids))
+  for n, id in ipairs(ids) do
+    if before[n] and before[n] ~= prints[2 * n] then
+      moved[#moved + 1] = id
+    end
+  end
+  leave(moved)
+  for print, group in pairs(groups) do
+    local facts = prefix .. 'group:' .. print
+    local tasks = try('HGET', facts, 'tasks')
+    if type(tasks) ~= 'string' then
+      tasks = group.task
+    elseif #tasks < TASKS_MOST and not string.find('\n' .. tasks .. '\n', '\n' .. group.task .. '\n', 1, true) then
+      tasks = tasks .. '\n' .. group.task
+    end
+    try('HSETNX', facts, 'first', now)
+    try('HSET', facts, 'type', group.kind, 'where', group.place, 'message', group.message, 'tasks', tasks)
+    try('ZADD', prefix .. 'letters:' .. print, unpack(group.letters))
+    try('ZADD', prefix .. 'groups', now, print)
+  end
+  try('HSET', prefix .. 'fingerprints', unpack(prints))
+end
+
 local function finish(i, id, key, verb)
   local ttl = tonumber(ARGV[i + 4])
   local record = ARGV[i + 3] .. stamp .. ARGV[i + 5]
@@ -77,8 +134,12 @@ local function finish(i, id, key, verb)
   if aborts[id] then
     try('ZREM', prefix .. 'aborts', id)
   end
-  if ARGV[i + 6] ~= '' then
-    release(ARGV[i + 6], id)
+  local unique = ARGV[i + 6]
+  if verb == 'F' then
+    unique = note(i, id)
+  end
+  if unique ~= '' then
+    release(unique, id)
   end
 end
 
@@ -122,13 +183,17 @@ local function trim(status, age, most, records)
   if age > 0 then
     local old = redis.call('ZCOUNT', index, '-inf', now - age)
     if old > 0 then
+      local gone = records and redis.call('ZRANGE', index, 0, math.min(old, bound) - 1) or {}
       redis.call('ZREMRANGEBYRANK', index, 0, math.min(old, bound) - 1)
+      leave(gone)
     end
   end
   local over = math.min(redis.call('ZCARD', index) - most, bound)
   if over > 0 then
     if records then
-      for _, id in ipairs(redis.call('ZRANGE', index, 0, over - 1)) do
+      local gone = redis.call('ZRANGE', index, 0, over - 1)
+      leave(gone)
+      for _, id in ipairs(gone) do
         -- An id may have begun another life since.
         if try('GETRANGE', prefix .. 'job:' .. id, 0, 0) == 'F' then
           redis.call('DEL', prefix .. 'job:' .. id)
@@ -147,6 +212,9 @@ if #due > 0 then
       again = true
     end
   end
+end
+if #prints > 0 then
+  join()
 end
 for verb, list in pairs(ended) do
   local listed = try('ZADD', prefix .. 'ended:' .. ENDED[verb], unpack(list))

@@ -5,6 +5,8 @@
 -- WHY one script: settling trims the lists, but in a queue where nothing ends any more they would go on
 --   listing what has expired; whoever looks at such a queue tidies it on the way, a bounded piece each time
 
+-- WITH groups
+
 local dropped = 0
 for _, status in ipairs({ 'succeeded', 'failed', 'aborted', 'expired' }) do
   local index = prefix .. 'ended:' .. status
@@ -19,6 +21,9 @@ for _, status in ipairs({ 'succeeded', 'failed', 'aborted', 'expired' }) do
     -- Whoever may only look at queues is not hindered by what he may not tidy.
     local removed = redis.pcall('ZREM', index, unpack(gone))
     dropped = dropped + (tonumber(removed) or 0)
+    if status == 'failed' then
+      leave(gone)
+    end
   end
 end
 return dropped
