@@ -33,7 +33,10 @@ def missing(reason: str) -> NoReturn:
 
 
 def need_binary() -> str:
-    """Path of a server to start: ARDIQ_TEST_BINARY, or what is found. Without one the test is skipped on a laptop and fails in CI."""
+    """Path of a server to start: ARDIQ_TEST_BINARY, or what is found.
+
+    Without one the test is skipped on a laptop and fails in CI.
+    """
     return (
         os.environ.get("ARDIQ_TEST_BINARY")
         or embedded.binary()
