@@ -1,6 +1,10 @@
 """What every test may ask for. The server and the queue of a test are made in ``tests/server.py``."""
 
+from collections.abc import Generator
 from contextlib import suppress
+from typing import Any
+
+import pytest
 
 from tests.faults.report import (
     pytest_collection_modifyitems,
@@ -21,6 +25,23 @@ __all__ = [
     "redis_url",
     "report",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """A process of the tests sends its reports as UTF-8, also of a test that has logged what is none."""
+    return _sendable((yield))
+
+
+def _sendable(thing: Any) -> Any:
+    if isinstance(thing, str):
+        return thing.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(thing, dict):
+        return {_sendable(key): _sendable(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return type(thing)(_sendable(item) for item in thing)
+    return thing
+
 
 # pytest --hypothesis-profile=nightly: another draw each time, and far more of it where a test looks for it.
 with suppress(ImportError):
