@@ -12,7 +12,7 @@ from tests.docs.pages import Block, blocks, sequences
 from tests.docs.play import stage
 
 PYTHON = [block for block in blocks() if block.language == "python" and not block.skipped]
-SHELL = {"sh", "text", "python", "ini", "html"}
+SHELL = {"sh", "text", "python", "ini", "html", "yaml"}
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.where)

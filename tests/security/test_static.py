@@ -76,9 +76,10 @@ def test_data_never_becomes_code(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_shell_and_no_server(path: Path) -> None:
-    """S10, S12: no command goes through a shell, and nothing here is a server of its own."""
+    """S10, S12: no command goes through a shell, and nothing but the port that is asked for is a server."""
     tree = ast.parse(path.read_text("utf-8"))
-    assert not set(imports(tree)) & {"socketserver", "http", "wsgiref", "xmlrpc"}
+    if name_of(path) != "worker/probe.py":
+        assert not set(imports(tree)) & {"socketserver", "http", "wsgiref", "xmlrpc"}
     for called, node in calls(tree):
         where = f"{name_of(path)}:{node.lineno}"
         assert "shell" not in {keyword.arg for keyword in node.keywords}, where
