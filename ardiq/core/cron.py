@@ -114,6 +114,12 @@ class Timetable:
                 return at
         return 0
 
+    def until(self, now_ms: int) -> Iterator[int]:
+        """All occurrences up to and with a moment, latest first."""
+        while at := self.last_until(now_ms):
+            yield at
+            now_ms = at - 1
+
 
 def _local(ms: int, tz: tzinfo) -> datetime:
     return datetime.fromtimestamp(ms / 1000, tz)

@@ -18,7 +18,7 @@ MOST_MISSED = 100  # missed occurrences that misfire="all" makes up for
 @dataclass(frozen=True)
 class Recurrence:
     """``misfire``: of occurrences missed while no worker ran, fire the ``latest``, none (``skip``) or
-    ``all``, 100 at most. ``overlap``: what to do while the last one still waits or runs."""
+    ``all``, the latest 100 at most. ``overlap``: what to do while the last one still waits or runs."""
 
     name: str
     timetable: Timetable
@@ -42,8 +42,9 @@ class Recurrence:
     def due(self, mark_ms: int, now_ms: int) -> list[int]:
         """The occurrences after ``mark_ms`` that are to be fired at ``now_ms``, oldest first."""
         if self.misfire == "all":
-            coming = takewhile(lambda at: at <= now_ms, self.timetable.after(mark_ms))
-            return list(islice(coming, MOST_MISSED))
+            # From the latest back, so that years of a timetable of seconds take no longer than its hundred.
+            past = takewhile(lambda at: at > mark_ms, self.timetable.until(now_ms))
+            return list(islice(past, MOST_MISSED))[::-1]
         latest = self.timetable.last_until(now_ms)
         if latest <= mark_ms or (self.misfire == "skip" and now_ms - latest > GRACE_MS):
             return []

@@ -1,7 +1,8 @@
-"""Workers whose clocks are wrong. Row 31."""
+"""Workers whose clocks are wrong. Rows 31 and 56."""
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -39,6 +40,46 @@ def test_wrong_clocks(field: Field, report: Report) -> None:
         assert abs(result.finish / 1000 - time.time()) < 120
     for process in crew:
         assert process.stop() == 0, process.text
+
+
+@pytest.mark.soak
+@pytest.mark.fault("56", "twenty worker processes on wrong clocks, some killed")
+def test_recurring_tasks_on_wrong_clocks(field: Field, report: Report) -> None:
+    """G4: a task of every second makes one job a second, whoever is there and whatever his clock says."""
+    dice, options = random.Random(56), {"ardiq_test_beat": "1", "CONCURRENCY": 1, "THREADS": 1}
+    crew = [
+        field.spawn(
+            ardiq_test_clock=f"{dice.randint(-9 * HOUR, 9 * HOUR)},{dice.randint(-HOUR, HOUR)},9", **options
+        )
+        for _ in range(20)
+    ]
+    until(lambda: len(field.workers.registered()) == 20, 120, "twenty workers")
+
+    def mark() -> int:
+        return int(field.client.hget(field.keys.cron, "mark:beat"))
+
+    begun, first = len(field.starts()), mark()
+    for victim in crew[:3]:
+        time.sleep(2)
+        victim.kill()
+    time.sleep(4)
+    for process in crew[3:]:
+        process.signal()
+    for process in crew[3:]:
+        assert process.ends(60) == 0, process.text
+    lived = (mark() - first) // 1_000
+
+    def drained() -> bool:
+        # A burst makes nothing due. What the killed ones held comes back when their leases are over.
+        assert field.spawn("--burst", **options).ends(60) == 0
+        return not field.held()
+
+    until(drained, 60)
+    report.twice = sum(max(0, count - 1) for count in field.starts().values())
+    report.note = f"{lived} occurrences"
+    # What a killed worker ran starts again; the beat whose second has just come may be on its way.
+    assert lived >= 8 and report.twice <= 3
+    assert abs(len(field.starts()) - begun - lived) <= 1
 
 
 @pytest.mark.soak

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,13 @@ from ardiq import Ardiq
 from ardiq.core.cron import Timetable
 from ardiq.core.errors import UnknownTask
 from ardiq.core.recurrence import Recurrence
+from ardiq.equipment import Timetables
 from ardiq.store import recurring
+from ardiq.store.async_client import AsyncStore
+from ardiq.store.keys import Keys
+from ardiq.store.scripts import Call
+from ardiq.worker.held import Clock
+from ardiq.worker.schedule import Schedule
 from tests.server import admin
 from tests.workers import Working, until
 
@@ -50,6 +58,66 @@ def test_five_workers_and_each_occurrence_once(app: Ardiq, working: Make) -> Non
     assert (state.name, state.timetable, state.paused) == ("beat", "every 1s", False)
     assert state.last_at and state.next_at > state.last_at and state.last_status == "succeeded"
     assert app.info_sync(state.last_job).name == "beat"  # type: ignore[union-attr]
+
+
+class Wrong(Clock):
+    """A clock that is wrong by so many ms until it is set, and, if it cannot ``learn``, for ever."""
+
+    def __init__(self, ms: int, learn: bool) -> None:
+        super().__init__()
+        self._offset += ms
+        self._learn = learn
+
+    def set(self, server_ms: int) -> None:
+        if self._learn:
+            super().set(server_ms)
+
+
+@pytest.mark.fault("56", "twenty workers whose clocks are hours off")
+def test_twenty_workers_on_wrong_clocks(app: Ardiq, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G4: each second once, whatever the clocks say, and those that never learn better do no harm."""
+    app.cron(every=1, overlap="queue", misfire="all", name="beat")(lambda: None)
+    answers: list[tuple[int, str]] = []
+    offer = recurring.offer
+
+    def offered(keys: Keys, offers: list[recurring.Offer]) -> Call:
+        call = offer(keys, offers)
+        decode = call.decode
+
+        def told(reply: Any) -> Any:
+            now, words = decode(reply)
+            answers.extend((one[1], word) for one, word in zip(offers, words, strict=True))
+            return now, words
+
+        call.decode = told
+        return call
+
+    monkeypatch.setattr(recurring, "offer", offered)
+    dice, hour = random.Random(20), 3_600_000
+    clocks = [Wrong(dice.randrange(-9 * hour, 9 * hour), n < 12) for n in range(20)]
+
+    async def work() -> None:
+        stores = [AsyncStore(app.broker.endpoint) for _ in clocks]
+        crew = [
+            asyncio.ensure_future(Schedule(store, app.broker.keys, clock, Timetables(app.queue_name)).run())
+            for store, clock in zip(stores, clocks, strict=True)
+        ]
+        while len([word for _, word in answers if word == "fired"]) < 5:
+            await asyncio.sleep(0.01)
+            assert not any(task.done() for task in crew)
+        for task in crew:
+            task.cancel()
+        await asyncio.gather(*crew, return_exceptions=True)
+        for store in stores:
+            store.close()
+
+    start = now(app)
+    asyncio.run(asyncio.wait_for(work(), 30))
+    fired = [at for at, word in answers if word == "fired"]
+    assert fired == list(range(fired[0], fired[-1] + 1, 1_000)), "each second, once, and none left out"
+    assert start < fired[0] and fired[-1] <= now(app), "none before its time"
+    assert {"done", "early"} <= {word for _, word in answers}, "they have not been in each other's way"
+    assert app.queue_size_sync() == len(fired)
 
 
 @pytest.mark.fault("56", "late, early and repeated offers")

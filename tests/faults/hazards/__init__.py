@@ -1,6 +1,7 @@
 """An app of dangerous tasks, for processes that may live in a world of their own, told by the environment:
 
 ``ARDIQ_TEST_CLOCK``    seconds by which the wall clock is wrong; ``a,b,s``: by a, and after s seconds by b
+``ARDIQ_TEST_BEAT``     a recurring task ``beat`` every second
 ``ARDIQ_TEST_THREADS``  most threads for tasks; further ones do not start, as under a limit of the system
 """
 
