@@ -17,7 +17,8 @@ from ardiq.core.options import Options
 from ardiq.core.recurrence import Recurrence
 from ardiq.core.registry import Definition, Registry, UniqueKey
 from ardiq.core.retry import Backoff
-from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task
+from ardiq.decorators import Decorator
+from ardiq.enqueuing import AsyncTask, Prepared, Ref, Task
 from ardiq.owners import ErrorHook, Lifespan
 from ardiq.recurring import Recurring
 from ardiq.results import Job
@@ -98,7 +99,7 @@ class Ardiq(Recurring):
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
         retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, debounce_ms,
-        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs."""
+        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             for option in options:
@@ -136,6 +137,8 @@ class Ardiq(Recurring):
         throttle_ms: int = 0,
         result_ttl_ms: int | None = None,
         executor: str = "thread",
+        durable: bool | None = None,
+        once: bool | str = False,
         sensitive: Sequence[str] = (),
         keep_logs: bool = False,
     ) -> Definition:
@@ -164,6 +167,8 @@ class Ardiq(Recurring):
             throttle_ms=throttle_ms,
             result_ttl_ms=result_ttl_ms,
             executor=executor,
+            durable=durable,
+            once=once,
             sensitive=sensitive,
             keep_logs=keep_logs,
         )

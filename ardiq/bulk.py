@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-from ardiq import transactions
+from ardiq import outbox, transactions
 from ardiq.connection import Batch, Broker
 from ardiq.enqueuing import Enqueuable, Prepared, handle
 from ardiq.owners import Owner
@@ -23,6 +23,8 @@ from ardiq.store.newjobs import NewJob
 
 NOW = ""  # stands where the alias of a database stands for calls that leave at its commit
 
+When = tuple[str, bool]  # that alias, and whether the calls go by its outbox
+
 
 class Batches:
     """Encoded calls that leave together."""
@@ -31,6 +33,8 @@ class Batches:
         self._own = own
         self._jobs: list[NewJob] = []
         self._full: list[Batch] = []
+        self.durable: list[tuple[int, str | None, NewJob]] = []
+        """What goes by an outbox: its place among all the calls, the database, and the job."""
 
     def add(self, call: Prepared) -> None:
         """Encode a call. Raises TypeError, ValueError or TooLarge."""
@@ -40,14 +44,23 @@ class Batches:
 
     def take(self, owner: Owner, calls: Iterable[Prepared]) -> None:
         """``add`` for all calls of one queue; in one loop, because there may be very many."""
-        own, chunk = self._own, self._jobs
+        own, chunk, last = self._own, self._jobs, None
         for call in calls:
-            if call.__class__ is not Prepared or call.target.app is not owner:
+            if call.__class__ is not Prepared or call.target is not last:
                 check(owner, call)
+                last = call.target
+                if last.is_durable(own):
+                    self._set_aside(call)
+                    last = None
+                    continue
             chunk.append(call.build(own))
             if len(chunk) == verbs.CHUNK:
                 self._full.append(own.batch(chunk))
                 chunk.clear()
+
+    def _set_aside(self, call: Prepared) -> None:
+        before = verbs.CHUNK * len(self._full) + len(self._jobs) + len(self.durable)
+        self.durable.append((before, call.target.call_options.using, call.build(self._own)))
 
     def all(self) -> list[Batch]:
         if self._jobs:
@@ -70,6 +83,21 @@ class Batches:
             yield from (Job(id, self._own) for id in ids)
 
 
+class Rows(Batches):
+    """Calls that go by the outbox of a database: written together, all or none."""
+
+    def __init__(self, own: Broker, using: str) -> None:
+        super().__init__(own)
+        self._using = using
+
+    def add(self, call: Prepared) -> None:
+        self._jobs.append(call.build(self._own))
+
+    def submit(self) -> Iterator[Job[Any]]:
+        answers = outbox.put(self._own, self._jobs, self._using)
+        return map(partial(handle, self._own), (job[0] for job in self._jobs), answers)
+
+
 async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     own = owner.broker
     batches = Batches(own)
@@ -79,28 +107,48 @@ async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     if batches.all():
         async for ids, answers in own.here().submit_many(batches.all()):
             jobs += map(partial(handle, own), ids, answers)
+    if batches.durable:
+        await _put_aside(own, batches.durable, jobs)
     return jobs
+
+
+async def _put_aside(
+    own: Broker, durable: list[tuple[int, str | None, NewJob]], jobs: list[Job[Any]]
+) -> None:
+    """Enqueue durable jobs, and insert their handles among the others."""
+    found: dict[int, Job[Any]] = {}
+    for using in dict.fromkeys(using for _, using, _ in durable):
+        mine = [(place, job) for place, one, job in durable if one == using]
+        answers = await outbox.put_async(own, [job for _, job in mine], using)
+        found.update(
+            (place, handle(own, job[0], answer)) for (place, job), answer in zip(mine, answers, strict=True)
+        )
+    for place in sorted(found):
+        jobs.insert(place, found[place])
 
 
 def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     """Calls inside an open transaction leave at its commit, the others at once; handles in order."""
     own = owner.broker
-    leaving: dict[str, Batches] = {}
-    when_of: dict[Enqueuable[Any, Any], str] = {}
-    order: list[str] = []
+    leaving: dict[When, Batches] = {}
+    when_of: dict[Enqueuable[Any, Any], When] = {}
+    order: list[When] = []
     with _taken_once(own):
         for call in calls:
             check(owner, call)
             when = when_of.get(call.target)
             if when is None:
                 when = when_of[call.target] = _when(call.target, own)
-                leaving.setdefault(when, Batches(own))
+                leaving.setdefault(when, Rows(own, when[0]) if when[1] else Batches(own))
             leaving[when].add(call)
             order.append(when)
-    for using, batches in leaving.items():
-        if using != NOW:
+    jobs: dict[When, Iterator[Job[Any]]] = {}
+    for when, batches in leaving.items():
+        using, durable = when
+        waits = using != NOW and not durable
+        if waits:
             transactions.at_commit(batches.submit_all, f"A batch of {owner.queue_name}", using)
-    jobs = {when: each.submit() if when == NOW else each.promised() for when, each in leaving.items()}
+        jobs[when] = batches.promised() if waits else batches.submit()
     return list(*jobs.values()) if len(jobs) == 1 else [next(jobs[when]) for when in order]
 
 
@@ -109,10 +157,11 @@ def _taken_once(own: Broker) -> AbstractContextManager[None]:
     return own.carrier.once() if own.carrier is not None else nullcontext()
 
 
-def _when(target: Enqueuable[Any, Any], own: Broker) -> str:
-    if not target.waits_for_commit(own):
-        return NOW
-    return target.call_options.using or DEFAULT_DB_ALIAS
+def _when(target: Enqueuable[Any, Any], own: Broker) -> When:
+    using = target.call_options.using or DEFAULT_DB_ALIAS
+    if target.is_durable(own):
+        return using, True
+    return (using if target.waits_for_commit(own) else NOW), False
 
 
 def check(owner: Owner, call: object) -> None:

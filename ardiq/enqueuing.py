@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from asgiref.sync import markcoroutinefunction
 
-from ardiq import transactions
+from ardiq import outbox, transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
 from ardiq.core.job import tail_start
@@ -110,6 +110,9 @@ class Enqueuable(Generic[P, R]):
         self.same = sameness(options, definition)
         simple = options is PLAIN and self.same is None
         self.plain: bool | None = simple or None
+        self.durable = options.durable
+        if self.durable is None and options.on_commit is not False and definition is not None:
+            self.durable = definition.durable
         self.start: Start | None = None
         plain = definition.plain_args if definition is not None else None
         self._counts = frozenset(range(plain[0], plain[1] + 1)) if plain else frozenset[int]()
@@ -155,6 +158,8 @@ class Enqueuable(Generic[P, R]):
         return self._send(broker, prepared.build(broker))
 
     async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
+        if self.is_durable(broker):
+            return handle(broker, job[0], (await outbox.put_async(broker, [job], self.call_options.using))[0])
         return handle(broker, job[0], await broker.here().submit(job))
 
     def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
@@ -163,11 +168,19 @@ class Enqueuable(Generic[P, R]):
         prepared = self.prepare(*args, **kwargs)
         broker = self.app.broker
         job = prepared.build(broker)
+        if self.is_durable(broker):
+            return handle(broker, job[0], outbox.put(broker, [job], self.call_options.using)[0])
         if self.waits_for_commit(broker):
             what = f"{self.name} {job[0]}"
             transactions.at_commit(lambda: broker.submit(job), what, self.call_options.using)
             return Job(job[0], broker)
         return handle(broker, job[0], broker.submit(job))
+
+    def is_durable(self, broker: Broker) -> bool:
+        """Whether its jobs go by the outbox: by the call, else by the task, else by the queue."""
+        if self.durable is None:
+            return broker.options.durable and self.call_options.on_commit is not False
+        return self.durable
 
     def waits_for_commit(self, broker: Broker) -> bool:
         """Whether a job of sync code, enqueued here and now, leaves at the end of a transaction."""
@@ -241,15 +254,6 @@ class AsyncTask(Task[P, R]):
     if TYPE_CHECKING:
 
         def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...  # type: ignore[override]
-
-
-class Decorator(Protocol):
-    """What ``task`` returns when it is called with options."""
-
-    @overload
-    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
 
 
 def handle(broker: Broker, id: str, answer: Answer) -> Job[Any]:

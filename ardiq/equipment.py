@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -81,6 +82,24 @@ async def lifespans_of(queue: str) -> AsyncIterator[None]:
         for app in owners.of(queue):
             for hook in app.lifespan_hooks:
                 await stack.enter_async_context(hook(app))
+        yield
+
+
+@asynccontextmanager
+async def relaying(queues: list[Options], burst: bool) -> AsyncIterator[None]:
+    """What sweeps the outboxes of a Django project while workers run, or before them, where they end when
+    nothing is due. Nothing outside of a project."""
+    if not django_apps.ready or not django_apps.is_installed("ardiq"):
+        yield
+        return
+    from ardiq import relay
+
+    if burst:
+        for options in queues:
+            await asyncio.to_thread(relay.Relay(options).once)
+        yield
+        return
+    with relay.relaying(queues):
         yield
 
 

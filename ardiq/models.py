@@ -1,4 +1,7 @@
-"""Models that lie in no database: Django's admin, permissions and log entries know them, Redis has them."""
+"""Models that lie in no database: Django's admin, permissions and log entries know them, Redis has them.
+
+Those that do lie in one are in tables.py; Django looks for all of them here.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ from ardiq.adminui.text import plain
 from ardiq.adminui.times import moment
 from ardiq.core.job import ID_MOST, JobStatus
 from ardiq.store.inspector import JobView, WorkerView
+from ardiq.tables import Once, Outbox
+
+__all__ = ["Job", "Once", "Outbox", "Queue", "RedisModel", "Worker"]
 
 if TYPE_CHECKING:
     Text = models.CharField[str, str]

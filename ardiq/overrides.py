@@ -33,6 +33,7 @@ class CallOptions:
     throttle_ms: int | None = None
     replace: bool = False
     on_commit: bool | None = None
+    durable: bool | None = None
     using: str | None = None
     headers: Mapping[str, str] | None = None
     keep_logs: bool | None = None
@@ -47,12 +48,9 @@ def checked(
     delay: timedelta | None = None,
     schedule: datetime | None = None,
     expire: timedelta | None = None,
-    durable: bool = False,
     **given: Any,
 ) -> CallOptions:
     """Check overrides. Raises TypeError or ValueError that names the option, its value and the rule."""
-    if durable:
-        raise ValueError("durable=True needs the outbox, which this release does not have yet; leave it out.")
     for name, value in (("delay", delay), ("expire", expire)):
         if value is not None:
             if not isinstance(value, timedelta):
@@ -82,6 +80,10 @@ def checked(
         )
     if merged.task_id is not None:
         check_id(merged.task_id)
+    if merged.durable and merged.on_commit is False:
+        raise ValueError(
+            "durable=True and on_commit=False were both given; a durable call is part of the transaction."
+        )
     if merged.unique_until not in (None, "start", "done"):
         raise ValueError(f"unique_until={merged.unique_until!r}: give 'start' or 'done'.")
     if merged.headers is not None:
@@ -108,7 +110,7 @@ def meta_of(options: CallOptions, broker: Broker) -> dict[str, Any]:
 def _check_switches(given: dict[str, Any]) -> None:
     if given.get("unique") is not None:
         check_unique(given["unique"])
-    for name in ("replace", "on_commit", "keep_logs"):
+    for name in ("replace", "on_commit", "keep_logs", "durable"):
         value = given.get(name)
         if not (value is None or isinstance(value, bool)):
             raise TypeError(f"{name}={value!r}: give True or False.")

@@ -13,7 +13,8 @@ from ardiq.core.job import tail
 from ardiq.core.names import did_you_mean
 from ardiq.core.recurrence import Recurrence
 from ardiq.deadletters import DeadLetters
-from ardiq.enqueuing import Decorator, Task
+from ardiq.decorators import Decorator
+from ardiq.enqueuing import Task
 from ardiq.results import Job
 from ardiq.store import recurring
 from ardiq.store.recurring import ScheduleState

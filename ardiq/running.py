@@ -16,7 +16,7 @@ from ardiq import conf, isolated, owners
 from ardiq.connection import broker
 from ardiq.core.events import Events
 from ardiq.core.options import Options
-from ardiq.equipment import Finder, Timetables, hooks_of, lifespans_of, upkeep, worker_options
+from ardiq.equipment import Finder, Timetables, hooks_of, lifespans_of, relaying, upkeep, worker_options
 from ardiq.owners import Owner
 from ardiq.version import __version__
 from ardiq.worker import log as job_log
@@ -102,9 +102,10 @@ def about(options: Options) -> dict[str, str]:
     }
 
 
-async def run(workers: list[Worker], ready: Callable[[], None] | None = None) -> None:
+async def run(workers: list[Worker], ready: Callable[[], None] | None = None, *, burst: bool = False) -> None:
     """Run workers until all have stopped. One that fails stops the others, and its error is raised."""
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(relaying([worker.options for worker in workers], burst))
         for queue in {worker.options.queue for worker in workers}:
             await stack.enter_async_context(lifespans_of(queue))
         if ready is not None:
@@ -183,7 +184,7 @@ def run_app(app: Owner, burst: bool) -> None:
             owners.stopped_by(app, stop),
             signals.answered(worker.stop) if main_thread else nullcontext(),
         ):
-            await run([worker])
+            await run([worker], burst=burst)
         return worker.exit_code
 
     if code := complete(main()):

@@ -9,7 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ardiq import conf
 from ardiq.api import Ardiq
-from ardiq.enqueuing import AsyncTask, Decorator, Prepared, Ref, Task
+from ardiq.decorators import Decorator
+from ardiq.enqueuing import AsyncTask, Prepared, Ref, Task
 from ardiq.results import Job
 
 P = ParamSpec("P")

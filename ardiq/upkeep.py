@@ -5,14 +5,15 @@ The one place that knows of Django's connections. A thread that never opened one
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections, reset_queries
 
-from ardiq import propagation, references
+from ardiq import once, propagation, references
+from ardiq.core.life import Life
 
 
 def _has_connections() -> bool:
@@ -66,6 +67,11 @@ class DjangoUpkeep:
 
     def thread_ends(self) -> None:
         connections.close_all()
+
+    def once(
+        self, life: Life, body: Callable[[], Any], pack: Callable[[Any], bytes]
+    ) -> tuple[Any, bytes | None]:
+        return once.run(life, body, pack)
 
     def resolve(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         return references.resolve(args), references.resolve(kwargs)

@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "worker": 3,
     "connection": 3,
     "checks": 3,
+    "tables": 3,
     "signals": 3,
     "owners": 3,
     "references": 3,
@@ -45,12 +46,15 @@ FLOORS: dict[str, int] = {
     "uniqueness": 4,
     "moving": 4,
     "bulk": 4,
+    "decorators": 4,
     "window": 4,
     "deadletters": 4,
     "results": 4,
     "transactions": 4,
     "backend": 4,
     "outbox": 4,
+    "relay": 4,
+    "once": 3,
     "admin": 4,
     "adminui": 4,
     "models": 4,
@@ -74,6 +78,7 @@ ONE_ROOM: dict[str, str] = {
     "uniqueness": "api",
     "moving": "api",
     "bulk": "api",
+    "decorators": "api",
     "results": "api",
     "running": "api",
     "equipment": "api",
@@ -84,6 +89,10 @@ ONE_ROOM: dict[str, str] = {
     "transactions": "api",
     "window": "api",
     "deadletters": "api",
+    "outbox": "api",  # how a call leaves, like transactions
+    "relay": "api",
+    "once": "upkeep",
+    "tables": "upkeep",
 }
 
 DJANGO = {"django", "asgiref"}

@@ -74,6 +74,8 @@ class Options:
     max_payload_bytes: int = 1_048_576
     max_result_bytes: int = 1_048_576
     enqueue_on_commit: bool = True
+    durable: bool = False
+    once_ttl_ms: int = 604_800_000
     signing: bool = True
     signing_key: SigningKey | None = None
     serializer: Callable[[Any], bytes] | None = None

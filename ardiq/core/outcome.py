@@ -173,6 +173,12 @@ def read_result(codec: Codec, record: JobRecord) -> TaskResult:
     )
 
 
+def kept_value(codec: Codec, record: JobRecord, blob: bytes) -> Any:
+    """The value in the outcome of a success that was kept elsewhere. Raises BadSignature or BadPayload."""
+    body: Any = codec.decode(OUTCOME, outcome_subject(record.id, record.name, JobStatus.SUCCEEDED), blob)
+    return body[0]
+
+
 def _outcome(codec: Codec, record: JobRecord) -> Sequence[Any]:
     readings = [(OUTCOME, outcome_subject(record.id, record.name, record.status))]
     if record.status is JobStatus.ABORTED:

@@ -43,6 +43,8 @@ class Definition:
     throttle_ms: int = 0
     result_ttl_ms: int | None = None
     executor: str = "thread"
+    durable: bool | None = None
+    once: bool | str = False
     sensitive: tuple[str, ...] = ()
     keep_logs: bool = False
 
@@ -75,7 +77,20 @@ class Definition:
             raise ValueError(
                 f"executor={given['executor']!r}: this release runs sync tasks in threads; give 'thread'."
             )
-        return cls(name=check_name("task", own if name is None else name), fn=fn, **given)
+        definition = cls(name=check_name("task", own if name is None else name), fn=fn, **given)
+        definition._check_transactions()
+        return definition
+
+    def _check_transactions(self) -> None:
+        if self.durable not in (None, True, False):
+            raise TypeError(f"durable={self.durable!r}: give True or False, or leave it to the queue.")
+        if not isinstance(self.once, (bool, str)) or self.once == "":
+            raise TypeError(f"once={self.once!r}: give True, or the alias of the database with the effects.")
+        if self.once and self.is_async:
+            raise TypeError(
+                f"once={self.once!r}: {self.name} is async, and Django has no transactions in async code; "
+                "write a def."
+            )
 
     @cached_property
     def is_async(self) -> bool:

@@ -204,6 +204,8 @@ RULES: dict[str, Rule] = {
     "max_payload_bytes": whole(1, 16_000_000, unit=BYTES),
     "max_result_bytes": whole(1, 500_000_000, unit=BYTES),
     "enqueue_on_commit": SWITCH,
+    "durable": SWITCH,
+    "once_ttl_ms": whole(86_400_000, TEN_YEARS_MS, unit=MS),
     "signing": SWITCH,
     "signing_key": Rule("E014", _signing_key),
     "serializer": Rule("E012", _importable),

@@ -18,6 +18,7 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
 ``throttle:<hash>``   string  the id of the first job of a window; expires with the window
 ``series:<hash>``     string  start of a series of debounced calls, ms; expires when the series has to end
+``pushed:<row>``      string  the id of the job that this row of an outbox became; expires after an hour
 ``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
 ``progress:<id>``     string  how far the job is, as it told last; a TTL always, once it has ended its job's
 ``logs:<id>``         string  kept lines of its logs, capped; a TTL always, once it has ended its job's
@@ -38,6 +39,7 @@ TYPES = {
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "throttle:": "string",
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
+    "pushed:": "string",
 }  # fmt: skip
 
 

@@ -30,6 +30,8 @@ POINTS = (
     "before_reconcile",
     "after_reconcile",
     "before_give_back",  # the drain begins: nothing is claimed any more, nothing is handed back yet
+    "before_push",  # rows of an outbox are due, and locked; in the thread of the relay
+    "after_push",  # Redis has them, the rows are not deleted
     "before_unregister",  # all is settled, the lease is still in Redis
 )
 ACTIONS = ("kill", "stop", "raise", "delay")

@@ -163,14 +163,7 @@ class Judge:
         record = held.record
         attempts = record.attempts + 1
         try:
-            blob = pack_outcome(
-                self._codec, record, JobStatus.SUCCEEDED, outcome.value, held.started, self._name
-            )
-            if len(blob) > self._options.max_result_bytes:
-                raise TooLarge(
-                    f"The result takes {len(blob):,} bytes, more than MAX_RESULT_BYTES "
-                    f"({self._options.max_result_bytes:,}); store it elsewhere and return a reference."
-                )
+            blob = self.packed(held, outcome.value)
         except (EncodeError, TooLarge) as error:
             self.tell(events.FAILED, held, error=error)
             return self._failed(held, error, attempts, with_traceback=False)
@@ -202,6 +195,16 @@ class Judge:
             return ""
         discreet = held.definition is not None and held.definition.sensitive
         return mark(found, "" if discreet else failure.message)
+
+    def packed(self, held: Held, value: Any) -> bytes:
+        """The outcome of a success. Raises EncodeError or TooLarge for a value that cannot be stored."""
+        blob = pack_outcome(self._codec, held.record, JobStatus.SUCCEEDED, value, held.started, self._name)
+        if len(blob) > self._options.max_result_bytes:
+            raise TooLarge(
+                f"The result takes {len(blob):,} bytes, more than MAX_RESULT_BYTES "
+                f"({self._options.max_result_bytes:,}); store it elsewhere and return a reference."
+            )
+        return blob
 
     def _ended(
         self, held: Held, status: JobStatus, attempts: int, value: str, failure: Failure, mark: str = ""

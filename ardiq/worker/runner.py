@@ -31,11 +31,12 @@ from ardiq.core.outcome import CALL, call_subject, check_format
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
 from ardiq.worker import faults, keeping
+from ardiq.worker.effects import Effects, run_once
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import Judge
 
 
-class Around(Protocol):
+class Around(Effects, Protocol):
     """What surrounds user code: the only thing a worker knows of the framework that it serves."""
 
     def sync_job(self) -> AbstractContextManager[None]: ...
@@ -247,17 +248,26 @@ class Runner:
         running.set(held.context)
         try:
             if self._around is None:
+                if definition.once:
+                    return self._once(held, args, kwargs)
                 return Outcome(Ending.RETURNED, definition.fn(*args, **kwargs))
             with self._around.sync_job():
                 if held.meta:
                     self._put_context(held.meta)
                 if held.refers:
                     args, kwargs = self._around.resolve(args, kwargs)
+                if definition.once:
+                    return self._once(held, args, kwargs)
                 return Outcome(Ending.RETURNED, definition.fn(*args, **kwargs))
         except Interrupt as error:
             return self.interrupted(held, error)
         except BaseException as error:
             return Outcome(Ending.RAISED, error=error)
+
+    def _once(self, held: Held, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
+        queue = self._options.queue
+        value = run_once(self._around, self._judge, self._codec, held, queue, args, kwargs)
+        return Outcome(Ending.RETURNED, value)
 
     def interrupted(self, held: Held, error: Interrupt) -> Outcome:
         if isinstance(error, JobAborted) or held.stop is Stop.ABORT:

@@ -29,7 +29,7 @@ def nowhere(queue_name: str) -> Ardiq:
 
 @pytest.mark.parametrize(
     ("option", "hint"),
-    [("retries", "max_retries"), ("time_out", "Did you mean timeout"), ("durable", "Known: .*timeout")],
+    [("retries", "max_retries"), ("time_out", "Did you mean timeout"), ("sturdy", "Known: .*timeout")],
 )
 def test_an_unknown_option_of_a_task(nowhere: Ardiq, option: str, hint: str) -> None:
     """B1: it is named, and what was meant, or what there is."""

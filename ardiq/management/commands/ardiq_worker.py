@@ -168,7 +168,7 @@ class Command(BaseCommand):
                 turning = asyncio.ensure_future(state.turn()) if self._shown else None
                 self._greet(greeting)
                 try:
-                    await running.run(workers)
+                    await running.run(workers, burst=burst)
                 finally:
                     if turning is not None:
                         turning.cancel()

@@ -3,8 +3,9 @@
 -- ARGV 3 + 2 n: limit, lane, start of the records behind their worker field (lane, name, no unique hash), then
 --   for each job id, call: plain jobs of one task under random ids; or limit, '', '', then for each job id,
 --   lane, options, tail. limit: '' none, or most jobs that may wait and all lanes, with spaces between them;
---   tail: the whole record behind its worker field; options: '' plain or 'mode;due;unique'; due: '' now, '+ms'
---   from now, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'; mode: '', 'r' replace an ended
+--   tail: the whole record behind its worker field; options: '' plain or 'mode;due;unique', with 'o<row>,<ms>|'
+--   in front when it comes out of this row of an outbox, enqueued so long ago; due: '' now, '+ms' from the
+--   enqueue, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'; mode: '', 'r' replace an ended
 --   job of this id, 't<ms>:<hash>' throttle: the first job of so many ms stands for all, or 'd<ms>:<size>'
 --   debounce: the job that holds the unique slot and has not started ends in favour of this one, which is due
 --   that long after the first of them at the latest (0: whenever), with the outcome that stands, so many bytes
@@ -69,9 +70,10 @@ local function live(id)
 end
 
 local function parts(options)
-  local mode, due, slot = string.match(options, '^(.-);(.-);(.*)$')
+  local row, age, rest = string.match(options, '^o(%x+),(%d+)|(.*)$')
+  local mode, due, slot = string.match(rest or options, '^(.-);(.-);(.*)$')
   local flags, ttl, unique = string.match(slot or '', '^(%x):(%d+):(.*)$')
-  return mode or '', due or '', flags, ttl, unique
+  return mode or '', due or '', flags, ttl, unique, row, age
 end
 
 -- The job that stands for all of its window, unless it was stopped or came too late to do anything.
@@ -101,7 +103,7 @@ if tight then
   -- What a call has stored before takes no room, or a repeat after a lost reply would be refused.
   local new, step, most = 0, lane_of_all ~= '' and 2 or 4, tonumber(string.match(limit, '^%d+'))
   for i = 4, #ARGV, step do
-    local mode, _, _, _, unique = parts(step == 4 and ARGV[i + 2] or '')
+    local mode, _, _, _, unique, row = parts(step == 4 and ARGV[i + 2] or '')
     local letter, found = letter_of(ARGV[i]), throttled_by(mode)
     local holder = unique and redis.call('GET', prefix .. 'unique:' .. unique)
     local longest = string.match(mode, '^d(%d+)')
@@ -110,6 +112,7 @@ if tight then
     elseif holder then
       found = found or live(holder)
     end
+    found = found or (row and redis.call('EXISTS', prefix .. 'pushed:' .. row) == 1)
     if (letter == '' or (mode == 'r' and ENDED[letter])) and not found then
       new = new + 1
     end
@@ -135,15 +138,19 @@ local function place(id, lane, due)
   end
 end
 
-local function due_of(text)
+local function due_of(text, enqueued)
   local sign = string.sub(text, 1, 1)
   if sign == '+' then
-    return now + tonumber(string.sub(text, 2))
+    return enqueued + tonumber(string.sub(text, 2))
   elseif sign == '=' then
     return tonumber(string.sub(text, 2))
   end
   return now
 end
+
+-- How long a pushed row of an outbox is remembered, ms. Its job may be gone sooner than the row (no result is
+-- kept, somebody deletes it), and the row may be pushed again until it is deleted: that made a second job.
+local REMEMBERED = 3600000
 
 -- The id is taken: by this very call (1), by an ended job that is to be replaced (1, new), or else (0).
 local function taken(id, value, tail, mode)
@@ -192,8 +199,12 @@ local function end_of_series(due, most, unique, goes_on)
 end
 
 local function store(id, lane, options, tail)
-  local mode, time, flags, ttl, unique = parts(options)
-  local due = due_of(time)
+  local mode, time, flags, ttl, unique, row, age = parts(options)
+  if row and not redis.call('SET', prefix .. 'pushed:' .. row, id, 'NX', 'PX', REMEMBERED) then
+    return 1
+  end
+  local enqueued = now - (age or 0)
+  local due = due_of(time, enqueued)
   local first = mode ~= '' and throttled_by(mode)
   if first and first ~= id then
     return first
@@ -216,9 +227,10 @@ local function store(id, lane, options, tail)
   if most and most > 0 and redis.call('EXISTS', jobs .. id) == 0 then
     due = end_of_series(due, most, unique, before)
   end
-  local value = 'Q' .. (flags or '0') .. READY .. tail
+  local since = row and hex(enqueued) or stamp
+  local value = 'Q' .. (flags or '0') .. '00000' .. since .. stamp .. '00000000' .. tail
   if due > now then
-    value = 'D' .. (flags or '0') .. '00000' .. stamp .. hex(due) .. '00000000' .. tail
+    value = 'D' .. (flags or '0') .. '00000' .. since .. hex(due) .. '00000000' .. tail
   end
   local answer, new = 1, true
   if not redis.call('SET', jobs .. id, value, 'NX') then
