@@ -1,22 +1,45 @@
-"""The process of one suspect (worker/suspects.py): sets the project up as its parent did, runs one job."""
+"""Processes that workers fork for jobs: each sets the project up as its parent did, and runs one job
+(worker/suspects.py) or one after the other (worker/processes.py)."""
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
+import socket
 import sys
 from multiprocessing import current_process, parent_process
-from multiprocessing.connection import Connection
 
-from ardiq.worker.isolation import NAME, Errand, Parts, alone, work
+from ardiq.worker import isolation, processes, serving
+from ardiq.worker.isolation import Errand, Parts
+from ardiq.worker.line import Line
 
 NURSERY_PATH = "ARDIQ_NURSERY_PATH"  # sys.path of the worker, which a fork server is not given
 
 
-def main(connection: Connection, errand: Errand) -> None:
-    """Run the job of the errand in this process; its settlement goes back through the connection."""
-    alone()
+log = logging.getLogger("ardiq.worker")
+
+
+def main(line: socket.socket, errand: Errand) -> None:
+    """Run the job of the errand in this process; its settlement goes back over the line."""
+    isolation.alone()
     set_up()
-    work(connection, errand, _parts(errand.queue))
+    isolation.work(Line(line), errand, _parts(errand.queue))
+
+
+def serve(line: socket.socket, queue: str, worker: str) -> None:
+    """Run jobs of the queue for this worker, one after the other, as they come over the line."""
+    isolation.alone(group=True)
+    set_up()
+    serving.serve(Line(line), worker, _parts(queue), _load)
+
+
+def _load(module: str) -> None:
+    """Import a module as the worker has; only the worker says which."""
+    try:
+        importlib.import_module(module)
+    except Exception:
+        log.exception("The module %s of a task cannot be imported in a child process.", module)
 
 
 def set_up() -> bool:
@@ -55,4 +78,4 @@ def nursery() -> str:
 
 def here() -> bool:
     """Whether this process is one: nothing in it may start a worker."""
-    return parent_process() is not None and current_process().name == NAME
+    return parent_process() is not None and current_process().name in (isolation.NAME, processes.NAME)

@@ -64,7 +64,7 @@ def build(
         about=about(options),
         burst=burst,
         listed_ms=lambda: _listed_ms(options),
-        isolation=(isolated.main, isolated.nursery),
+        isolation=(isolated.main, isolated.serve, isolated.nursery),
         timetables=Timetables(queue),
         limits=limits,
     )

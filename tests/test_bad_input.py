@@ -129,7 +129,8 @@ DECORATIONS: list[tuple[dict[str, Any], type[Exception], list[str]]] = [
     ({"unique": "yes"}, TypeError, ["unique='yes'", "True"]),
     ({"unique_ttl_ms": -1}, ValueError, ["unique_ttl_ms=-1", "0"]),
     ({"result_ttl_ms": 0.5}, ValueError, ["result_ttl_ms=0.5", "whole number"]),
-    ({"executor": "gpu"}, ValueError, ["executor='gpu'", "'thread'"]),
+    ({"executor": "gpu"}, ValueError, ["executor='gpu'", "'thread'", "'process'"]),
+    ({"executor": "process"}, TypeError, ["executor='process'", "lambda", "top of a module"]),
     ({"queue": "other"}, ValueError, ["queue='other'", "belongs to the queue"]),
     ({"prioritty": "low"}, TypeError, ["prioritty"]),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,7 +58,8 @@ class Definition:
             raise TypeError(
                 f"@task was given {fn!r}; it decorates a function that returns, not a class or generator."
             )
-        module = getattr(fn, "__module__", "")
+        # What a child process calls the script of its parent.
+        module = getattr(fn, "__module__", "").replace("__mp_main__", "__main__")
         own = f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}".replace(
             "<locals>.", ""
         ).replace("<lambda>", "lambda")
@@ -73,10 +75,7 @@ class Definition:
         check_unique(given.get("unique", False))
         if given["unique_until"] not in ("start", "done"):
             raise ValueError(f"unique_until={given['unique_until']!r}: give 'start' or 'done'.")
-        if given["executor"] != "thread":
-            raise ValueError(
-                f"executor={given['executor']!r}: this release runs sync tasks in threads; give 'thread'."
-            )
+        _check_executor(fn, given["executor"])
         definition = cls(name=check_name("task", own if name is None else name), fn=fn, **given)
         definition._check_transactions()
         return definition
@@ -154,6 +153,32 @@ def _checked_sensitive(fn: Callable[..., Any], names: object) -> tuple[str, ...]
         if name not in parameters and not takes_any:
             raise ValueError(f"sensitive={names!r}: {name!r} is no parameter of the task.")
     return tuple(names)
+
+
+def _check_executor(fn: Callable[..., Any], executor: object) -> None:
+    """A child process comes by its tasks as its worker does: by importing the module that defines them."""
+    if executor not in ("thread", "process"):
+        raise ValueError(f"executor={executor!r}: give 'thread' or 'process'; it is about sync tasks.")
+    if executor == "thread":
+        return
+    if inspect.iscoroutinefunction(fn) or not inspect.isfunction(fn):
+        kind = "an async function" if inspect.iscoroutinefunction(fn) else "no plain function"
+        advice = "leave executor out" if inspect.iscoroutinefunction(fn) else "define it with def"
+    elif fn.__name__ == "<lambda>" or fn.__qualname__ != fn.__name__:
+        kind = "a lambda" if fn.__name__ == "<lambda>" else "defined inside a function or class"
+        advice = "define it with def at the top of a module"
+    elif fn.__module__ not in sys.modules or (fn.__module__ == "__main__" and not _main_file()):
+        kind, advice = "not defined in a file", "move it into a module that can be imported"
+    else:
+        return
+    raise TypeError(
+        f"executor='process': {getattr(fn, '__qualname__', fn)!r} is {kind}, and a child process runs sync "
+        f"functions that it can import; {advice}."
+    )
+
+
+def _main_file() -> str | None:
+    return getattr(sys.modules["__main__"], "__file__", None)
 
 
 def _check_numbers(given: dict[str, Any]) -> None:

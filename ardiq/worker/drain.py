@@ -46,6 +46,8 @@ class Drain:
             faults.hit("before_give_back")
         for held in reversed(self._slots.withdraw()):
             self._give_back(held)
+        if self._slots.processes is not None:
+            self._slots.processes.dismiss()
         for held in list(self._pump.held.values()):
             if held.alone and not held.began:
                 self._slots.tell_to_stop(held, Stop.HAND_BACK)  # its process is not there yet

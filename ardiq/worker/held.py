@@ -58,14 +58,17 @@ class Held:
 
 
 class Clock:
-    """The time of the server, reckoned from its last answer by the monotonic clock of this process."""
+    """The time of the server, reckoned from its last answer by the monotonic clock of this machine.
+
+    ``offset`` in ms between the two; it holds in every process of the machine.
+    """
 
     def __init__(self) -> None:
-        self._offset = time.time() * 1000 - time.monotonic() * 1000
+        self.offset = time.time() * 1000 - time.monotonic() * 1000
 
     def set(self, server_ms: int) -> None:
-        self._offset = server_ms - time.monotonic() * 1000
+        self.offset = server_ms - time.monotonic() * 1000
 
     def now(self) -> int:
         """Epoch ms."""
-        return int(time.monotonic() * 1000 + self._offset)
+        return int(time.monotonic() * 1000 + self.offset)

@@ -7,36 +7,43 @@ to Redis, goes to the parent, which holds the lease.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from multiprocessing import current_process, parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from ardiq.core import events
 from ardiq.core.codec import Codec
-from ardiq.core.errors import TaskError
+from ardiq.core.context import JobContext
+from ardiq.core.errors import Retry, TaskError
 from ardiq.core.events import Event, Events
 from ardiq.core.job import JobRecord
 from ardiq.core.options import Options
 from ardiq.core.outcome import Failure
 from ardiq.core.registry import Definition
+from ardiq.core.reports import LINES_MOST
 from ardiq.core.retry import Outcome
 from ardiq.store.verbs import Settlement
 from ardiq.worker.chores import TICK, tick
 from ardiq.worker.held import Clock, Held
 from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, show_stacks
+from ardiq.worker.line import Line
 from ardiq.worker.runner import Around, Runner
 
 NAME = "ardiq-suspect"
-BEGAN, SETTLED, UNKNOWN = "began", "settled", "unknown"
+BEGAN, SETTLED, UNKNOWN, REPORT = "began", "settled", "unknown", "report"
+PERIOD = 0.1  # seconds between reports of a job to its parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,47 +71,133 @@ class Parts:
     lifespans: Callable[[], AbstractAsyncContextManager[Any]]
 
 
-class _Outbox:
-    """Takes the settlement where a worker has its settler, and what happened where it has its log."""
+class Telling:
+    """The ``Reports`` of a job in here (core/context.py): sent to its parent as they gather, ten times a
+    second at most, and the last of them before the verdict."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._told: list[tuple[str, int, tuple[str, str, str] | None]] = []
+    def __init__(self, line: Line, loop: asyncio.AbstractEventLoop) -> None:
+        self._line, self._loop = line, loop
+        self._lock = threading.RLock()
+        self._job: JobContext | None = None
+        self._progress: tuple[float, float | None, str] | None = None
+        self._lines: deque[str] = deque(maxlen=LINES_MOST)
+        self._sent = 0.0
+        self._waits = False
+
+    def progress(self, job: JobContext, done: float, total: float | None, message: str) -> None:
+        with self._lock:
+            self._turn_to(job)
+            # Lone surrogates cannot be sent as UTF-8.
+            self._progress = (done, total, message.encode("utf-8", "backslashreplace").decode())
+        self._soon()
+
+    def log(self, job: JobContext, line: str) -> None:
+        with self._lock:
+            self._turn_to(job)
+            self._lines.append(line)
+        self._soon()
+
+    def _turn_to(self, job: JobContext) -> None:
+        if self._job is not job:
+            self.flush()
+            self._job = job
+
+    def _soon(self) -> None:
+        if time.monotonic() - self._sent >= PERIOD:
+            self.flush()
+        elif not self._waits:
+            self._waits = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, PERIOD, self.flush)
+
+    def flush(self) -> None:
+        """Send what has gathered."""
+        with self._lock:
+            self._waits, self._sent = False, time.monotonic()
+            progress, lines = self._progress, list(self._lines)
+            self._progress = None
+            self._lines.clear()
+            if self._job is not None and (progress or lines):
+                with contextlib.suppress(OSError):  # nobody is there any more; this process ends
+                    self._line.send(REPORT, self._job.fence, progress and list(progress), lines)
+
+
+class Outbox:
+    """Takes the settlement where a worker has its settler, and what happened where it has its log.
+
+    ``held`` is the job at hand.
+    """
+
+    held: Held
+
+    def __init__(self, line: Line, telling: Telling) -> None:
+        self._line, self._telling = line, telling
+        self._told: list[tuple[str, int, list[str] | None]] = []
 
     def add(self, held: Held, settlement: Settlement) -> None:
-        self._connection.send((SETTLED, settlement, self._told))
+        told, self._told = self._told, []
+        self._telling.flush()
+        # Without the id, which its parent knows, and which need not be text that can be encoded.
+        self._line.send(SETTLED, list(settlement[1:]), told)
 
     def hear(self, event: Event) -> None:
         if event.kind == events.STARTED:
-            self._connection.send((BEGAN,))
+            self._line.send(BEGAN, self.held.meta)
             return
         error = None
         if event.error is not None:
             failure = Failure.of(event.error)
-            error = (failure.type, failure.message, failure.traceback)
+            where = failure.traceback
+            if event.discreet:  # it goes into a log, and the messages in it may hold what is sensitive
+                where = "".join(traceback.format_tb(event.error.__traceback__))
+            error = [failure.type, failure.message, where, "asked" if isinstance(event.error, Retry) else ""]
         self._told.append((event.kind, event.delay_ms, error))
 
 
-def told_error(error: tuple[str, str, str] | None) -> TaskError | None:
+def told_error(error: list[str] | None) -> Exception | None:
     """The error of the child as its parent may show it: text, never the object."""
-    return None if error is None else TaskError(*error)
+    if error is None:
+        return None
+    kind, message, where, asked = error
+    return Retry(message) if asked else TaskError(kind, message, where)
 
 
-def alone() -> None:
-    """Make this process depend on its parent alone: on its life, and not on signals to its group."""
+def alone(group: bool = False) -> None:
+    """Make this process depend on its parent alone: on its life, and not on signals to its group. With
+    ``group`` it gets one of its own, and the programs that its tasks start end with it."""
+    if group:
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         # Not SIG_IGN, which the programs that a task starts would inherit.
         signal.signal(number, lambda number, frame: None)
-    threading.Thread(target=_end_with_parent, name="ardiq-parent", daemon=True).start()
+    parent = parent_process()
+    if parent is not None:
+        if group:
+            _killed_with(parent.sentinel)
+        threading.Thread(
+            target=_end_with, args=(parent.sentinel, group), name="ardiq-parent", daemon=True
+        ).start()
     # A daemon may not start processes, and the task may want some, as it may in its worker.
     current_process().daemon = False
 
 
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+def _end_with(parent: int, group: bool) -> None:
+    wait([parent])
+    if group and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _killed_with(parent: int) -> None:
+    """Let the kernel do it where it can: no thread runs while a task is in a call that holds the GIL."""
+    import fcntl  # not on Windows, where this module must still be importable
+
+    if not hasattr(fcntl, "F_SETSIG") or os.getpgid(0) != os.getpid():
+        return
+    # Nothing is written to this pipe any more. What happens to it is that its other end closes.
+    fcntl.fcntl(parent, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(parent, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(parent, fcntl.F_SETFL, fcntl.fcntl(parent, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 class _Watch(threading.Thread):
@@ -136,28 +229,30 @@ class _Watch(threading.Thread):
                 os._exit(70)
 
 
-def work(connection: Connection, errand: Errand, parts: Parts) -> None:
+def work(line: Line, errand: Errand, parts: Parts) -> None:
     """Run the job, send its settlement, and end this process whatever the task has left running."""
-    asyncio.run(_work(connection, errand, parts))
-    connection.close()
+    asyncio.run(_work(line, errand, parts))
+    line.close()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-async def _work(connection: Connection, errand: Errand, parts: Parts) -> None:
+async def _work(line: Line, errand: Errand, parts: Parts) -> None:
     record = JobRecord(errand.id, errand.raw)
     lease = Lease(parts.options.lease_ms)
     lease.token = errand.token
     held = Held(record, errand.claim, lease, time.monotonic(), marked=False)
     held.definition = parts.find(record.name)
     if held.definition is None:
-        connection.send((UNKNOWN,))
+        line.send(UNKNOWN)
         return
-    outbox, told = _Outbox(connection), Events()
+    telling = Telling(line, asyncio.get_running_loop())
+    outbox, told = Outbox(line, telling), Events()
+    outbox.held = held
     told.subscribe(outbox.hear)
     judge = Judge(errand.worker, parts.options, parts.codec, errand.clock, outbox, parts.hooks, told)
-    runner = Runner(parts.options, parts.codec, errand.clock, parts.around, judge)
+    runner = Runner(parts.options, parts.codec, errand.clock, parts.around, judge, telling)
     watch = _Watch(parts.options.lease_ms)
     async with parts.lifespans():
         watch.begin()

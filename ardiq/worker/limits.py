@@ -50,11 +50,21 @@ class Limits:
                 self.reached = f"{resident:,} MB of memory are in use, and --max-rss is {self.rss_mb:,}"
         return self.reached
 
+    def outgrown(self, pid: int) -> bool:
+        """Whether a child takes more memory than any one process of this worker may."""
+        return self.rss_mb is not None and (_statm_mb(pid) or 0) > self.rss_mb
+
+
+def _statm_mb(pid: int | str) -> int | None:
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm") as stream:
+        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // MB
+    return None
+
 
 def resident_mb() -> int:
     """Resident memory of this process; where the system does not tell, the most that it has been so far."""
-    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/statm") as stream:
-        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // MB
+    if (resident := _statm_mb("self")) is not None:
+        return resident
     import resource  # Windows has none, and may still enqueue
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -13,7 +13,7 @@ from typing import Any
 
 from ardiq.core import events
 from ardiq.core.context import current_job
-from ardiq.core.errors import Retry
+from ardiq.core.errors import Retry, TaskError
 from ardiq.core.events import Event
 
 BLOCK_MOST = 16_384  # characters of a traceback in a log: its end, where the error is
@@ -67,11 +67,15 @@ def write(event: Event) -> None:
     if event.delay_ms:
         text += f", due in {event.delay_ms / 1000:g} s"
     if error is not None:
-        words = "not shown, the task has sensitive arguments" if event.discreet else _words_of(error)
-        text += f" ({one_line(type(error).__name__)}: {one_line(words)})"
+        name, words = _told(error)
+        words = "not shown, the task has sensitive arguments" if event.discreet else words
+        text += f" ({one_line(name)}: {one_line(words)})"
     record = log.makeRecord(log.name, level, __file__, 0, "%s", (text,), None)
-    if event.kind == events.FAILED and error is not None and error.__traceback__:
-        _add_traceback(record, error, event.discreet)
+    if event.kind == events.FAILED and error is not None:
+        if error.__traceback__:
+            _add_traceback(record, error, event.discreet)
+        elif isinstance(error, TaskError) and error.traceback:
+            record.exc_info, record.exc_text = (type(error), error, None), block(error.traceback)
     # Not by extra=, which refuses the fields that carry_job_ids has put on every record already.
     record.__dict__.update(fields(event))
     log.handle(record)
@@ -90,11 +94,15 @@ def _add_traceback(record: logging.LogRecord, error: BaseException, discreet: bo
     record.exc_text = block("".join(lines))
 
 
-def _words_of(error: BaseException) -> str:
+def _told(error: BaseException) -> tuple[str, str]:
+    """The name of its class and its message. A TaskError that nobody has raised here stands for an error of
+    another process."""
+    if isinstance(error, TaskError) and error.__traceback__ is None:
+        return error.type.rpartition(".")[2], error.message
     try:
-        return str(error)
+        return type(error).__name__, str(error)
     except Exception:
-        return "its message cannot be shown"
+        return type(error).__name__, "its message cannot be shown"
 
 
 def fields(event: Event) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from ardiq.core import events
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
+from ardiq.worker.apart import Apart
 from ardiq.worker.held import Held, Stop, interrupt_of
 from ardiq.worker.judge import Judge
+from ardiq.worker.outside import Outside
 from ardiq.worker.pace import Pace
 from ardiq.worker.runner import Runner
-from ardiq.worker.suspects import Suspects
 from ardiq.worker.threads import Crew
 
 # Running a body at once, without a turn of the loop, takes a third off the cost of a no-op.
@@ -40,15 +41,16 @@ class Slots:
         find: Callable[[str], Definition | None],
         thread_ends: Callable[[], None],
         freed: Callable[[], None],
-        suspects: Callable[[Slots], Suspects | None],
+        outside: Outside,
     ) -> None:
         self.waiting: deque[Held] = deque()
-        self._alone: deque[Held] = deque()  # suspects that wait for a process; others go first meanwhile
+        self._alone: deque[Held] = deque()  # jobs that wait for a process; others go first meanwhile
+        self._awaited = False  # one of them waits for a slot only
         self.closed = False  # nothing starts any more
         self._concurrency = options.concurrency
         self._runner, self._judge, self._pace = runner, judge, pace
         self._find, self._freed = find, freed
-        self._suspects = suspects(self)
+        self._suspects, self.processes = outside(self.tell_to_stop, self.run_here)
         self.told: dict[Held, float] = {}  # jobs that were told to stop, and when (monotonic s)
         self._concluding: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -82,15 +84,10 @@ class Slots:
         self._filling = True
         out_of_time, until = False, time.monotonic() + EAGER_MOST
         try:
-            while self._alone and self._start_alone(self._alone[0]):
-                self._alone.popleft()
+            if self._alone:
+                self._start_those_alone()
             # What is behind a suspect does not take the slot that it needs, only one that it cannot use.
-            while (
-                self.waiting
-                and not out_of_time
-                and not (self._alone and self._suspects is not None and self._suspects.room)
-                and self._start(self.waiting[0])
-            ):
+            while self.waiting and not out_of_time and not self._awaited and self._start(self.waiting[0]):
                 self.waiting.popleft()
                 out_of_time = time.monotonic() > until
         finally:
@@ -112,10 +109,10 @@ class Slots:
             return False
         definition = held.definition = self._find(held.record.name)
         if self._suspects is not None and self._suspects.wants(held):
-            if self._alone or not self._start_alone(held):
-                self._alone.append(held)
-            return True
+            return self._start_alone(held) or self._await(held, self._suspects)
         if definition is not None and not definition.is_async:
+            if definition.executor == "process" and self.processes is not None:
+                return self._has_room() and (self._start_alone(held) or self._await(held, self.processes))
             return self._hand_over(held)
         if not self._has_room():
             return False
@@ -128,16 +125,29 @@ class Slots:
             held.task = task
         return True
 
+    def _apart(self, held: Held) -> Apart:
+        suspects = self._suspects
+        found = suspects if suspects is not None and suspects.wants(held) else self.processes
+        assert found is not None
+        return found
+
     def _start_alone(self, held: Held) -> bool:
-        """Start a suspect in a process of its own, if there is a slot and a process for it."""
-        assert self._suspects is not None
-        if not held.lease.believed or not self._has_room() or not self._suspects.reserve():
+        """Start a job in a process of its own kind, if there is a slot and a process for it."""
+        apart = self._apart(held)
+        if not held.lease.believed or not self._has_room() or not apart.reserve():
             return False
         self._on_loop += 1
-        held.task = asyncio.Task(
-            self._suspects.perform(held, self._ended), loop=self._loop, context=Context()
-        )
+        held.task = asyncio.Task(apart.perform(held, self._ended), loop=self._loop, context=Context())
         return True
+
+    def _await(self, held: Held, apart: Apart) -> bool:
+        self._alone.append(held)
+        self._awaited |= apart.room
+        return True
+
+    def _start_those_alone(self) -> None:
+        self._alone = deque(held for held in tuple(self._alone) if not self._start_alone(held))
+        self._awaited = any(self._apart(held).room for held in self._alone)
 
     def _hand_over(self, held: Held) -> bool:
         """To the crew: as many as there are threads, and when tasks are fast some more, so that a thread
@@ -229,6 +239,7 @@ class Slots:
             held.task.cancel()
         elif held in self.waiting or held in self._alone:
             (self.waiting if held in self.waiting else self._alone).remove(held)
+            self._awaited = self._awaited and bool(self._alone)
             outcome = self._runner.admit(held)
             assert isinstance(outcome, Outcome)
             self._conclude(held, outcome)
@@ -258,8 +269,18 @@ class Slots:
         back = [*self.crew.withdraw(), *self._alone, *self.waiting]
         self.waiting.clear()
         self._alone.clear()
+        self._awaited = False
         return back
 
     def stale(self) -> bool:
-        """Whether held jobs wait too long for a slot."""
-        return bool(self.waiting) and time.monotonic() - self.waiting[0].claimed > STALE
+        """Whether held jobs wait too long for a slot, or for one of the processes of this worker."""
+        first = self.waiting[0] if self.waiting else None
+        if first is None and self._alone:
+            first = next((held for held in self._alone if self._apart(held) is self.processes), None)
+        return first is not None and time.monotonic() - first.claimed > STALE
+
+    async def close(self, hurry: asyncio.Event) -> None:
+        """Let threads and processes end. Returns when there is no process any more."""
+        self.crew.stop()
+        if self.processes is not None:
+            await self.processes.close(hurry)

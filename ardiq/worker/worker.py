@@ -27,6 +27,7 @@ from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, Renewal
 from ardiq.worker.limits import Limits
 from ardiq.worker.outage import Outage
+from ardiq.worker.outside import Isolation, outside
 from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
 from ardiq.worker.reports import WorkerReports
@@ -34,7 +35,6 @@ from ardiq.worker.runner import Around, Runner
 from ardiq.worker.schedule import Schedule, Timetables
 from ardiq.worker.settler import Batch, Settler
 from ardiq.worker.slots import LEAKS, Slots
-from ardiq.worker.suspects import Main, Suspects
 
 # Seconds without a byte while a reply is due: what has died unseen must be found out and made anew within
 # the 5 s in which a worker works again (R14).
@@ -47,8 +47,8 @@ class Worker:
     """Runs the jobs of one queue until it is stopped, or, in burst mode, until nothing is due.
 
     ``find`` names the definition of a task, ``hooks`` the error hooks, ``around`` what surrounds user
-    code, ``about`` what people may want to know of this process, ``isolation`` what runs in the child of a
-    job that may have killed a worker (without it such jobs share this process).
+    code, ``about`` what people may want to know of this process, ``isolation`` what runs in child processes
+    (without it all jobs share this process).
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Worker:
         about: Mapping[str, str] | None = None,
         burst: bool = False,
         listed_ms: Callable[[], int] | None = None,
-        isolation: tuple[Main, Callable[[], str]] | None = None,
+        isolation: Isolation | None = None,
         timetables: Timetables | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -137,7 +137,7 @@ class Worker:
                 self.exit_code = self.exit_code or 75
         finally:
             renewal.stop()
-            self._slots.crew.stop()
+            await self._slots.close(self._hurry)
 
     def _chores(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return self._settler.run(), self._reports.run(), tick(self._tick), self._alarm.ringing()
@@ -161,13 +161,11 @@ class Worker:
         runner = Runner(options, self._codec, self._clock, self._around, judge, self._reports)
         thread_ends = self._around.thread_ends if self._around else lambda: None
 
-        def suspects(slots: Slots) -> Suspects | None:
-            return self._isolation and Suspects(
-                *self._isolation, self._commit, self.keys, self.name, options, self._clock, runner, judge,
-                slots.tell_to_stop, slots.run_here,
-            )  # fmt: skip
-
-        self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed, suspects)
+        apart = outside(
+            self._isolation, self.name, options, self._clock, runner, judge, self._limits,
+            self._commit, self.keys,
+        )  # fmt: skip
+        self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed, apart)
         pump.join(self._slots, self._settler)
         if self._stopped:
             pump.stop()

@@ -92,7 +92,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         ("result_ttl_ms", 1.5, ValueError),
         ("unique_ttl_ms", -1, ValueError),
         ("unique_until", "end", ValueError),
-        ("executor", "process", ValueError),
+        ("executor", "gpu", ValueError),
         ("retry_on", "ValueError", TypeError),
         ("retry_on", (ValueError, 5), TypeError),
         ("dont_retry_on", int, TypeError),
@@ -104,6 +104,41 @@ def test_a_bad_option_is_refused_when_the_task_is_defined(
     """B2: the message names the option, its value and the rule."""
     with pytest.raises(error, match=f"{option}="):
         define(add, **{option: bad})
+
+
+class Callers:
+    @staticmethod
+    def nested() -> None: ...
+
+    def __call__(self) -> None: ...
+
+
+def a_local_one() -> Callable[[], None]:
+    def local() -> None: ...
+
+    return local
+
+
+@pytest.mark.parametrize(
+    ("fn", "words"),
+    [
+        (later, "is an async function.*leave executor out"),
+        (lambda: None, "is a lambda.*at the top of a module"),
+        (a_local_one(), "is defined inside a function or class.*at the top of a module"),
+        (Callers.nested, "is defined inside a function or class"),
+        (Callers().__call__, "is no plain function"),
+        (Callers(), "is no plain function"),
+        (functools.partial(add, 1), "is no plain function.*define it with def"),
+        (len, "is no plain function"),
+    ],
+)
+def test_what_a_child_process_cannot_import(fn: Callable[..., Any], words: str) -> None:
+    """B5: executor="process" is for sync functions at the top of a module; anything else raises TypeError
+    that says what to do."""
+    with pytest.raises(TypeError, match=f"executor='process': .*{words}"):
+        define(fn, "fn", executor="process")
+    assert define(add, executor="process").executor == "process"
+    assert define(functools.wraps(add)(a_local_one()), executor="process").name == f"{__name__}.add"
 
 
 @pytest.mark.parametrize("thing", [5, "add", None])

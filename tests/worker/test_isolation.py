@@ -14,6 +14,7 @@ import pytest
 
 from ardiq import Ardiq, JobStatus, current_job
 from ardiq.worker import suspects as suspects_module
+from ardiq.worker.apart import processors
 from ardiq.worker.held import Held, Stop
 from ardiq.worker.slots import Slots
 from ardiq.worker.suspects import Suspects
@@ -106,7 +107,7 @@ def test_no_more_at_once_than_there_is_room_for(
     app: Ardiq, working: Make, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7: also when many are claimed together."""
-    most = os.cpu_count() or 1
+    most = processors()
     there: list[int] = []
     now = 0
 

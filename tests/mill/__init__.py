@@ -1,0 +1,1 @@
+"""An app of tasks for child processes (executor="process")."""
