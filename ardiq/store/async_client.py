@@ -88,7 +88,7 @@ class AsyncStore:
 
     async def _again(self, call: Call, reply: Any) -> Any:
         """What an error reply asks for: the text of the script, another server, or another try later."""
-        patience = Patience()
+        patience, name = Patience(), call.name
         while isinstance(reply, Refusal):
             message = str(reply)
             if message.startswith("NOSCRIPT") and call.script is not None:
@@ -98,7 +98,7 @@ class AsyncStore:
                 if self._link is not None and self._link.place != self.endpoint.moved(message):
                     self.close()
             else:
-                await self._bear(refused(message), patience)
+                await self._bear(refused(message, command=name), patience)
             reply = await self.send(call)
         return call.decode(reply)
 

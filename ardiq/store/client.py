@@ -159,6 +159,7 @@ class Store:
 
     def _again(self, call: Call, reply: Any, patience: Patience) -> Any:
         """What an error reply asks for: the text of the script, another server, or another try later."""
+        name = call.name
         while isinstance(reply, Exception):
             if isinstance(reply, errors.NoScriptError) and call.script is not None:
                 call = call.in_full()
@@ -166,7 +167,7 @@ class Store:
                 self.endpoint.moved(f"MOVED {reply}")
                 self.close()
             else:
-                refusal = refused(str(reply), reply)
+                refusal = refused(str(reply), reply, name)
                 if isinstance(refusal, Unavailable):
                     self.close()
                     self.endpoint.forget()

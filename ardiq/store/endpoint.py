@@ -23,7 +23,7 @@ from redis.retry import Retry
 from ardiq.core.address import Address, Place, parse
 from ardiq.core.errors import ArdiqError, BrokerError, OptionError
 from ardiq.core.redact import safe_url
-from ardiq.store.refusals import Patience
+from ardiq.store.refusals import Patience, refused
 from ardiq.store.sentinels import Sentinels
 from ardiq.store.switches import Cuttable, switches
 
@@ -174,6 +174,15 @@ class Endpoint:
             self._sentinels.doubt()
 
     def unreachable(self, error: BaseException) -> BrokerError:
+        """What to raise when there is no connection to be had, or it was lost."""
+        said = error.__cause__ if type(error) is ConnectionError and error.__cause__ else error
+        if isinstance(said, redis.AuthenticationError):
+            return BrokerError(
+                f"Redis at {self._shown()} does not take the user or the password: "
+                f"{str(said)[:200].rstrip('.')}. Correct them in REDIS_URL or REDIS_OPTIONS."
+            )
+        if isinstance(said, redis.exceptions.NoPermissionError):
+            return refused(str(said), said, "a connection to be set up")
         return BrokerError(
             f"Redis at {self._shown()} cannot be reached: "
             f"{str(error)[:200].rstrip('.') or type(error).__name__}. "

@@ -34,7 +34,7 @@ class Listener(Link):
             raise self._endpoint.unreachable(error) from error
         if isinstance(reply, Refusal):
             self.close()
-            refusal = refused(str(reply))
+            refusal = refused(str(reply), command="the command SUBSCRIBE")
             if isinstance(refusal, Unavailable):
                 self._endpoint.forget()
             raise refusal

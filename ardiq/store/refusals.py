@@ -39,6 +39,7 @@ _PASSING_ERRORS = (
     errors.AuthenticationError,
 )
 # Before Redis 7, what a command of a script is refused with comes inside another error.
+# What a command of a script was denied with begins with "ERR ACL failure in script".
 _WITHIN = re.compile(r"^(?:ERR )?Error running script .*?: -?([A-Z]{4,})\b")
 
 
@@ -52,6 +53,16 @@ _OUT_OF_MEMORY = "command not allowed when used memory"
 
 class Refused(BrokerError):
     """Redis has answered, and what it was asked for will not do."""
+
+
+class Denied(Refused):
+    """The user may not do this, and waiting will not change that."""
+
+
+RIGHTS = (
+    "Give its user the rights in docs/how-to/deploy.md, under Users; manage.py ardiq_check names those that "
+    "are missing."
+)
 
 
 def _full(message: str) -> QueueFull:
@@ -69,15 +80,23 @@ def _full(message: str) -> QueueFull:
     )
 
 
-def refused(message: str, error: Exception | None = None) -> BrokerError:
+def refused(message: str, error: Exception | None = None, command: str = "the command") -> BrokerError:
+    """What to raise for an error reply to ``command``."""
     within = _WITHIN.match(message)
     code = within[1] if within else message.split(" ", 1)[0]
     # redis-py tells some of them by the class of the error, and leaves the code out of its text.
     if code in _PASSING or isinstance(error, _PASSING_ERRORS):
+        if code == "NOAUTH" or isinstance(error, errors.AuthenticationError):
+            return Unavailable(
+                f"Redis cannot serve just now: {message.rstrip('.')}. Name user and password in REDIS_URL or "
+                "REDIS_OPTIONS."
+            )
         return Unavailable(f"Redis cannot serve just now: {message}")
+    if code == "NOPERM" or isinstance(error, errors.NoPermissionError) or "ACL failure in" in message:
+        return Denied(f"Redis does not allow {command}: {message.rstrip('.')}. {RIGHTS}")
     if code == "QUEUEFULL" or _OUT_OF_MEMORY in message:
         return _full(message)
-    return Refused(f"Redis refused the command: {message}")
+    return Refused(f"Redis refused {command}: {message}")
 
 
 class Patience:

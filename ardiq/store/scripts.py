@@ -79,6 +79,11 @@ class Call:
         self.decode = decode
         self.script = script
 
+    @property
+    def name(self) -> str:
+        """What is asked for, in words for people."""
+        return f"the script {self.script.name!r}" if self.script else "the command " + str(self.command[0])
+
     def packed(self) -> bytes:
         """The bytes to send."""
         return pack(*self.command)

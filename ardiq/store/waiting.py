@@ -176,7 +176,7 @@ class Waiter:
                 connection.disconnect()
                 raise
         except ResponseError as error:
-            raise refused(str(error), error) from error
+            raise refused(str(error), error, "the command SUBSCRIBE") from error
         except LOST as error:
             self._endpoint.forget()
             raise self._endpoint.unreachable(error) from error

@@ -231,4 +231,4 @@ def test_how_servers_say_it() -> None:
         "command not allowed when used memory > 'maxmemory'.",
     ):
         assert isinstance(refused(text), QueueFull)
-    assert type(refused("NOPERM this user has no permissions")) is Refused
+    assert isinstance(refused("NOPERM this user has no permissions"), Refused)

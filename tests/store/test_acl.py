@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from ardiq.store import inspector, verbs
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
-from ardiq.store.refusals import Refused
+from ardiq.store.refusals import Denied, Refused
 from ardiq.store.scripts import Call
+from ardiq.worker import outage
 from tests import topologies
 from tests.admin_client import TESTER, TESTER_PASSWORD, admin
 from tests.workers import Working, until
@@ -171,6 +173,70 @@ def test_a_password_that_changes_heals(url: str) -> None:
             until(lambda: letter(waiting.id) == b"S", 10)
             assert time.monotonic() - begin < 5.5
             assert double.enqueue_sync(4).result_sync(timeout=10).value == 8  # type: ignore[union-attr]
+
+
+def _wrong(url: str) -> Ardiq:
+    return Ardiq(QUEUE, LANES, of("nobody", "wrong-password", url))
+
+
+@pytest.mark.parametrize("door", ["sync", "async"])
+def test_a_wrong_password(url: str, door: str) -> None:
+    """A4, C13: told at once, with the way out, and not as a server that cannot be reached."""
+    begin = time.monotonic()
+    with pytest.raises(
+        BrokerError, match=r"does not take the user or the password: .*Correct them"
+    ) as caught:
+        _wrong(url).send_sync("t", 1) if door == "sync" else asyncio.run(_send(_wrong(url)))
+    assert time.monotonic() - begin < 1 and "wrong-password" not in str(caught.value)
+
+
+async def _send(app: Ardiq) -> None:
+    await app.send("t", 1)
+
+
+@pytest.mark.parametrize(
+    ("denied", "words"),
+    [
+        ("evalsha", r"does not allow the script 'enqueue': .*evalsha"),
+        ("rpush", r"does not allow the script 'enqueue': .*rpush"),
+        ("select", "does not allow a connection to be set up: .*select"),
+    ],
+)
+def test_a_right_that_is_missing(url: str, denied: str, words: str) -> None:
+    """S5, C13: told at once, with what was asked for, and where the line with all rights is."""
+    with admin(url) as client:
+        client.execute_command("ACL", "SETUSER", f"no-{denied}", "reset", "on", ">few", *RIGHTS, f"-{denied}")
+    for send in (lambda app: app.send_sync("t", 1), lambda app: asyncio.run(_send(app))):
+        begin = time.monotonic()
+        with pytest.raises(Denied, match=f"(?i){words}.*docs/how-to/deploy.md.*ardiq_check"):
+            send(Ardiq(QUEUE, LANES, of(f"no-{denied}", "few", url).replace("/0", "/1")))
+        assert time.monotonic() - begin < 1
+
+
+@pytest.mark.parametrize("fault", ["password", "right"])
+def test_a_worker_that_is_not_let_in(
+    url: str, boss: Ardiq, fault: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H5: it says what is wrong, again and again but not all the time, and works once that is put right."""
+    monkeypatch.setattr(outage, "REMIND", 0.4)
+    app = Ardiq("outside", LANES, of("outside", "right", url))
+    app.task(name="t")(lambda: 5)
+
+    def let(password: str, *more: str) -> None:
+        with admin(url) as client:
+            client.execute_command("ACL", "SETUSER", "outside", "reset", "on", f">{password}", *RIGHTS, *more)
+
+    let("other") if fault == "password" else let("right", "-lpop")
+    words = "does not take the user" if fault == "password" else "does not allow the script 'claim': "
+    with Working(app):
+        until(lambda: caplog.text.count(words) >= 3)
+        assert caplog.text.count("Still waiting for Redis") >= 2
+        lines, begin = caplog.text.count(words), time.monotonic()
+        time.sleep(1)
+        assert caplog.text.count(words) - lines <= (time.monotonic() - begin) / 0.4 + 1
+        let("right")
+        job = app.send_sync("t")
+        assert job.result_sync(timeout=10).value == 5  # type: ignore[union-attr]
 
 
 class Vault:

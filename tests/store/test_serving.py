@@ -20,7 +20,7 @@ from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.store.listener import Listener
-from ardiq.store.refusals import Refused, Unavailable, refused
+from ardiq.store.refusals import Denied, Refused, Unavailable, refused
 from ardiq.store.waiting import AsyncWaiter, Subscription, Waiter
 from tests.workers import until
 
@@ -152,9 +152,17 @@ def test_what_does_not_pass_is_told(act: Act, ask: Ask, answer: bytes, hasty: No
 def test_other_refusals_are_told_at_once(act: Act, ask: Ask) -> None:
     """Nothing is gained by asking again."""
     actor = act(b"-NOPERM this user has no permissions to run the 'llen' command\r\n")
-    with pytest.raises(Refused, match="no permissions"):
+    words = r"does not allow the command LLEN: .*no permissions.*docs/how-to/deploy\.md"
+    with pytest.raises(Denied, match=words):
         ask(actor.url)
     assert len(actor.heard) == 1
+
+
+@both
+def test_a_password_that_is_missing(act: Act, ask: Ask, hasty: None) -> None:
+    """A4, C13: what to do is said, and no credential is."""
+    with pytest.raises(Unavailable, match=r"Authentication required\. Name user and password in REDIS_URL"):
+        ask(act(b"-NOAUTH Authentication required.\r\n").url)
 
 
 @both
