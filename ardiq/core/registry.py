@@ -58,8 +58,8 @@ class Definition:
             raise TypeError(
                 f"@task was given {fn!r}; it decorates a function that returns, not a class or generator."
             )
-        # What a child process calls the script of its parent.
-        module = getattr(fn, "__module__", "").replace("__mp_main__", "__main__")
+        # "__mp_main__" is what a child process calls the script of its parent.
+        module = str(getattr(fn, "__module__", "")).replace("__mp_main__", "__main__")
         own = f"{module}.{getattr(fn, '__qualname__', type(fn).__qualname__)}".replace(
             "<locals>.", ""
         ).replace("<lambda>", "lambda")

@@ -130,6 +130,7 @@ def a_local_one() -> Callable[[], None]:
         (Callers(), "is no plain function"),
         (functools.partial(add, 1), "is no plain function.*define it with def"),
         (len, "is no plain function"),
+        ([].append, "is no plain function"),
     ],
 )
 def test_what_a_child_process_cannot_import(fn: Callable[..., Any], words: str) -> None:

@@ -35,7 +35,6 @@ ALLOWED = {
     ("core/propagate.py", "import_module"): "PROPAGATE, from settings only",
     ("core/reports.py", "loads"): "json, of what jobs tell; makes nothing but plain data",
     ("references.py", "get_model"): "looks a label up among the installed models; imports nothing",
-    ("core/reports.py", "loads"): "json, texts for people that decide nothing",
     ("adminui/doing.py", "loads"): "json, of a form that a signed-in user has sent",
 }
 
