@@ -66,7 +66,7 @@ class Timetables:
         self._owners = {one.name: owner for owner, one in found}
         return [one for _, one in found]
 
-    def make(self, recurrence: Recurrence) -> tuple[str, str, bytes]:
+    def make(self, recurrence: Recurrence) -> tuple[str, str, str, bytes]:
         """The job of an occurrence."""
         return self._owners[recurrence.name].offer(recurrence)
 

@@ -17,6 +17,7 @@ from ardiq.decorators import Decorator
 from ardiq.enqueuing import Task
 from ardiq.results import Job
 from ardiq.store import recurring
+from ardiq.store.newjobs import slot_of
 from ardiq.store.recurring import ScheduleState
 
 
@@ -89,10 +90,12 @@ class Recurring(DeadLetters):
         """The recurring tasks, each in its time zone."""
         return [one.in_zone(self.options.time_zone) for one in self.crons.values()]
 
-    def offer(self, recurrence: Recurrence) -> tuple[str, str, bytes]:
-        """The job of one occurrence: its id, its lane, and its record behind the worker field."""
+    def offer(self, recurrence: Recurrence) -> tuple[str, str, str, bytes]:
+        """The job of one occurrence: id, lane, unique slot or '', and the record behind its worker field."""
         id, lane, options, call = self.tasks[recurrence.name].prepare().build(self.broker)
-        return id, lane, tail(options, call) if isinstance(options, bytes) else call
+        if isinstance(options, bytes):
+            return id, lane, "", tail(options, call)
+        return id, lane, slot_of(options), call
 
     # -- for people -------------------------------------------------------------------------------
 

@@ -62,3 +62,8 @@ def new_job(
         mode = f"d{window.most_ms}:{len(window.outcome)}"
         record += window.outcome
     return (id, lane, f"{mode};{due};{slot}", record)
+
+
+def slot_of(options: str) -> str:
+    """The unique slot among the options of a job: flags, TTL and hash, or ''."""
+    return options.rpartition(";")[2]

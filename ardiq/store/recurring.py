@@ -13,8 +13,8 @@ from typing import Any
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, Part, script
 
-Offer = tuple[str, int, str, str, str, bytes]
-"""name, occurrence ms, overlap, id, lane, record behind its worker field."""
+Offer = tuple[str, int, str, str, str, str, bytes]
+"""name, occurrence ms, overlap, id, lane, unique slot or '', record behind its worker field."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Timetables(Protocol):
     """The recurring tasks that this process knows."""
 
     def recurrences(self) -> list[Recurrence]: ...
-    def make(self, recurrence: Recurrence) -> tuple[str, str, bytes]:
+    def make(self, recurrence: Recurrence) -> tuple[str, str, str, bytes]:
         """The job of an occurrence: its id, its lane, and its record behind the worker field."""
 
 

@@ -22,7 +22,7 @@ SIGMAS = 5  # one run in a million is farther off
 
 
 def order_under_load(app: Ardiq, working: Make, **options: Any) -> list[str]:
-    """Lanes in the order in which their jobs ran: five low jobs, and a high lane that is filled again and again."""
+    """Lanes in the order in which their jobs ran: five low jobs, and a high lane that is kept full."""
     order: list[str] = []
 
     @app.task(name="more")

@@ -30,8 +30,8 @@ Make = Callable[..., Working]
 
 
 def offered(app: Ardiq, name: str, at: int, overlap: str = "skip") -> str:
-    id, lane, tail = app.offer(app.crons[name])
-    _, answers = app.broker.store.run(recurring.offer(app.broker.keys, [(name, at, overlap, id, lane, tail)]))
+    job = app.offer(app.crons[name])
+    _, answers = app.broker.store.run(recurring.offer(app.broker.keys, [(name, at, overlap, *job)]))
     return str(answers[0])
 
 
@@ -134,6 +134,22 @@ def test_the_mark_only_rises(app: Ardiq) -> None:
     assert offered(app, "t", start - 90_000) == "done"
     assert offered(app, "t", start - 1, "queue") == "fired"
     assert app.queue_size_sync() == 2
+
+
+def test_a_unique_task(app: Ardiq) -> None:
+    """C7, G5: a recurring task is unique like any other: an occurrence finds the call that waits, and a call
+    finds the occurrence."""
+    t = app.cron(every=60, name="t", unique=True, overlap="queue")(lambda: None)
+    start = now(app)
+    by_hand = t.enqueue_sync()
+    assert offered(app, "t", start - 3) == "busy"
+    assert by_hand.abort_sync()
+    assert offered(app, "t", start - 2) == "fired"
+    [state] = app.schedules_sync()
+    found = t.enqueue_sync()
+    assert (found.id, found.created) == (state.last_job, False)
+    assert offered(app, "t", start - 1) == "busy"
+    assert found.abort_sync() and t.enqueue_sync().created
 
 
 def test_overlap(app: Ardiq) -> None:

@@ -113,13 +113,13 @@ class Sim:
     def recurrences(self) -> list[Recurrence]:
         return self._recurrences
 
-    def make(self, recurrence: Recurrence) -> tuple[str, str, bytes]:
+    def make(self, recurrence: Recurrence) -> tuple[str, str, str, bytes]:
         self._made += 1
-        return f"{self._made}", "default", tail(tail_start("default", recurrence.name), b"")
+        return f"{self._made}", "default", "", tail(tail_start("default", recurrence.name), b"")
 
     def _heard(self, offers: list[recurring.Offer], reply: list[Any]) -> tuple[int, list[str]]:
         answers = [answer.decode() for answer in reply[1:]]
-        for (name, at, _, id, _, _), answer in zip(offers, answers, strict=True):
+        for (name, at, _, id, *_), answer in zip(offers, answers, strict=True):
             if answer == "fired":
                 self.fired[name].append(at)
                 self._living[id] = self._time.ms + self._runs_ms

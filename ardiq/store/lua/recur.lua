@@ -1,8 +1,9 @@
 -- Make jobs of occurrences of recurring tasks, each once, over any number of workers and their clocks.
 -- KEYS 1: prefix
--- ARGV 0 + 6 n: name, occurrence ms, overlap ('skip' or 'queue'), id, lane, the record behind its worker field
+-- ARGV 0 + 7 n: name, occurrence ms, overlap ('skip' or 'queue'), id, lane, unique ('' or as in enqueue.lua),
+--   the record behind its worker field
 -- RETURNS {now, answer, ...}: 'fired'; 'early' not due by this clock; 'done' somebody has fired it; 'busy' the
---   last one still runs or waits; 'paused'
+--   last one, or the job that holds the unique slot, still runs or waits; 'paused'
 -- WHY one script: the mark of what has been fired and the job that comes of it are one step. The mark only
 --   rises, so that neither a late worker, nor a repeat, nor a clock that is set back fires anything twice (R19)
 
@@ -10,6 +11,10 @@ local cron = prefix .. 'cron'
 local now = clock()
 local stamp = hex(now)
 local out, lanes = { now }, {}
+
+local function live(id)
+  return id and string.find(redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 0), '[QDR]') ~= nil
+end
 
 local function fire(i)
   local name, at, id = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 3]
@@ -20,22 +25,29 @@ local function fire(i)
   if mark and tonumber(mark) >= at then
     return 'done'
   end
-  local letter = last and redis.call('GETRANGE', prefix .. 'job:' .. last, 0, 0) or ''
-  local busy = ARGV[i + 2] == 'skip' and (letter == 'Q' or letter == 'R' or letter == 'D')
+  local flags, ttl, hash = string.match(ARGV[i + 5], '^(%x):(%d+):(.*)$')
+  local slot = hash and prefix .. 'unique:' .. hash
+  local busy = ARGV[i + 2] == 'skip' and live(last) or slot and live(redis.call('GET', slot))
   if paused or busy then
     redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1])
     return paused and 'paused' or 'busy'
   end
   -- The job before the mark: a full server refuses the first write, and then nothing has happened (R8).
-  redis.call('SET', prefix .. 'job:' .. id, 'Q000000' .. stamp .. stamp .. '00000000' .. ARGV[i + 5])
+  redis.call('SET', prefix .. 'job:' .. id,
+    'Q' .. (flags or '0') .. '00000' .. stamp .. stamp .. '00000000' .. ARGV[i + 6])
   redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1], 'last:' .. name, id)
+  if slot and tonumber(ttl) > 0 then
+    redis.call('SET', slot, id, 'PX', ttl)
+  elseif slot then
+    redis.call('SET', slot, id)
+  end
   local lane = ARGV[i + 4]
   lanes[lane] = lanes[lane] or {}
   table.insert(lanes[lane], id)
   return 'fired'
 end
 
-for i = 1, #ARGV, 6 do
+for i = 1, #ARGV, 7 do
   out[#out + 1] = fire(i)
 end
 for lane, ids in pairs(lanes) do
