@@ -65,7 +65,7 @@ class Wrong(Clock):
 
     def __init__(self, ms: int, learn: bool) -> None:
         super().__init__()
-        self._offset += ms
+        self.offset += ms
         self._learn = learn
 
     def set(self, server_ms: int) -> None:
