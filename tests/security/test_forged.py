@@ -13,7 +13,7 @@ from pytest_django.fixtures import Settings
 from ardiq import Ardiq, JobStatus
 from ardiq.core.codec import Codec, register_extension
 from ardiq.core.job import BYTES_OF, JobRecord, tail, tail_start
-from ardiq.core.outcome import call_subject, pack_abort
+from ardiq.core.outcome import call_subject, pack_abort, pack_superseded
 from ardiq.core.rules import RULES
 from tests.security.conftest import Intruder
 from tests.workers import Working, until
@@ -152,6 +152,9 @@ def test_forged_outcomes(app: Ardiq, traces: Traces, working: Make, intruder: In
     assert store(first.outcome, JobStatus.ABORTED) == "BadSignature"
     assert store(first.call) == "BadSignature"
     assert store(pack_abort(app.broker.codec, one.id)) == "BadSignature"
+    # A genuine one, of jobs of this task under some other key.
+    superseded = pack_superseded(app.broker.codec, "later", "pay", "0" * 32)
+    assert store(superseded, JobStatus.ABORTED) == "BadSignature"
     assert store(b"") == "BadSignature"
     assert store(first.outcome, history=first.outcome) == "paid 1"
     info = one.info_sync()

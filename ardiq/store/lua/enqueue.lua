@@ -220,6 +220,9 @@ local function store(id, lane, options, tail)
   if holder and holder ~= id then
     if most then
       before = superseded(most, unique, holder)
+      if before and row and string.sub(before, 8, 18) > hex(enqueued) then
+        return holder  -- this call has waited in an outbox, and is the earlier one
+      end
     elseif live(holder) then
       return holder
     end
