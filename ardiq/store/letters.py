@@ -234,22 +234,22 @@ def found_groups(keys: Keys, most: int) -> Steps[list[FailureGroup]]:
     return found
 
 
+def size(keys: Keys, place: str) -> Call:
+    """How many ids lie in a place."""
+    return Call(("LLEN" if place.startswith("lane:") else "ZCARD", keys.prefix + place), int)
+
+
 def purge(keys: Keys, places: Sequence[str], told: Told | None = None) -> Steps[int]:
     """Remove all that lay in some places when it began (inspector.places; none of them is that of running
     jobs). Answers how many jobs were removed."""
-    sizes: list[int] = yield [_size(keys, place) for place in places]
+    sizes: list[int] = yield [size(keys, place) for place in places]
     done, rest = 0, sum(sizes)
-    for place, size in zip(places, sizes, strict=True):
+    for place, left in zip(places, sizes, strict=True):
         until: Part = ""
-        while size > 0:
-            argv: list[Part] = [place, min(CHUNK, size), until]
+        while left > 0:
+            argv: list[Part] = [place, min(CHUNK, left), until]
             ((until, looked, gone),) = yield [script("purge").call(keys.prefix, argv, tuple)]
-            size, done = (size - looked if looked else 0), done + gone
-            rest -= looked
+            left, rest, done = (left - looked if looked else 0), rest - looked, done + gone
             if told:
                 told(done, rest)
     return done
-
-
-def _size(keys: Keys, place: str) -> Call:
-    return Call(("LLEN" if place.startswith("lane:") else "ZCARD", keys.prefix + place), int)

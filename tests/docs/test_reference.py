@@ -15,7 +15,7 @@ from ardiq.core import rules
 from ardiq.core.events import Event
 from ardiq.core.options import Options
 from ardiq.core.rules import RULES
-from ardiq.management.commands import ardiq_check, ardiq_health
+from ardiq.management.commands import ardiq_check, ardiq_health, ardiq_jobs
 from ardiq.management.commands.ardiq_worker import Command
 from ardiq.models import Job, Queue, Worker
 from ardiq.overrides import CallOptions
@@ -175,6 +175,30 @@ def test_flags_of_the_other_commands(command: Any) -> None:
     )
     listed = {told.split()[0] for told in names("reference/commands.md", f"`{name}`")}
     assert listed == all_flags - known
+
+
+def test_verbs_and_flags_of_jobs() -> None:
+    stock = ardiq_check.BaseCommand().create_parser("manage.py", "ardiq_jobs")
+    parser = ardiq_jobs.Command().create_parser("manage.py", "ardiq_jobs")
+    (verbs,) = (action for action in parser._actions if isinstance(action.choices, dict))
+    assert set(verbs.choices) == {name.split()[0] for name in names("reference/commands.md", "Verb")}
+    taken: dict[str, set[str]] = {}
+    for verb, sub in verbs.choices.items():
+        for flag in (flag for action in sub._actions for flag in action.option_strings):
+            taken.setdefault(flag, set()).add(verb)
+    known = {flag for action in stock._actions for flag in action.option_strings}
+    flags = set(taken) - known
+    listed = {
+        one: row[1] for row in rows("reference/commands.md", "`ardiq_jobs`") for one in flags_in(row[0])
+    }
+    assert set(listed) == flags
+    for flag, of in listed.items():
+        if not of.startswith("all"):
+            assert set(re.findall(r"`(\w+)`", of)) == taken[flag], flag
+
+
+def flags_in(cell: str) -> list[str]:
+    return [name.split()[0] for name in re.findall(r"`([^`]+)`", cell)]
 
 
 def test_findings_of_the_check() -> None:
