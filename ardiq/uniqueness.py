@@ -54,10 +54,13 @@ class Sameness:
 def sameness(options: CallOptions, definition: Definition | None) -> Sameness | None:
     """What holds for a call; None when every call is a job of its own. Raises ValueError for options that
     contradict each other, whether they are those of the task or of the call."""
+    own = options.unique is options.debounce_ms is options.debounce_max_ms is options.throttle_ms is None
+    if own and not (definition is not None and definition.joins_calls):
+        return None  # as almost always, and options() is called for each of them
 
     def of(name: str) -> Any:
-        own = getattr(options, name)
-        return own if own is not None or definition is None else getattr(definition, name)
+        given = getattr(options, name)
+        return given if given is not None or definition is None else getattr(definition, name)
 
     unique, debounce, throttle = of("unique"), of("debounce_ms") or 0, of("throttle_ms") or 0
     if options.unique is False:

@@ -92,6 +92,11 @@ class Definition:
             )
 
     @cached_property
+    def joins_calls(self) -> bool:
+        """Whether several calls may come to one job."""
+        return bool(self.unique or self.debounce_ms or self.throttle_ms)
+
+    @cached_property
     def is_async(self) -> bool:
         call = getattr(self.fn, "__call__", None)  # noqa: B004 - an object may have an async one
         return inspect.iscoroutinefunction(self.fn) or inspect.iscoroutinefunction(call)
