@@ -88,9 +88,9 @@ def ungrouped(client: Any, keys: Keys) -> list[str]:
         out.append(f"groups {groups}, described {described}, with letters {set(prints.values())}")
     listed = set(client.zrange(keys.ended(JobStatus.FAILED), 0, -1))
     for id in prints:
-        letter = client.getrange(keys.job(id.decode("utf-8", "surrogateescape")), 0, 0)
+        letter = client.getrange(keys.job("").encode() + id, 0, 0)
         if letter != b"F" and (letter or id not in listed):
-            out.append(f"{id.decode()} is no dead letter and stands in a group")
+            out.append(f"{id!r} is no dead letter and stands in a group")
     return out
 
 

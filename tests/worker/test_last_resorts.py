@@ -74,6 +74,8 @@ def test_a_worker_that_asks_for_a_restart_as_soon_as_it_runs() -> None:
         pid = 0
         set_up = True
 
+        def hear(self) -> None: ...
+
         def pass_on(self, heard: list[int]) -> None: ...
 
         def wait(self) -> int:
