@@ -90,7 +90,7 @@ def ungrouped(client: Any, keys: Keys) -> list[str]:
     for id in prints:
         letter = client.getrange(keys.job("").encode() + id, 0, 0)
         if letter != b"F" and (letter or id not in listed):
-            out.append(f"{id!r} is no dead letter and stands in a group")
+            out.append(f"{id!r} is no dead letter ({letter!r}) and stands in a group")
     return out
 
 

@@ -199,4 +199,6 @@ def test_a_worker(
         intruder.redis.zrem(intruder.keys.scheduled, name)
         for status in JobStatus:
             intruder.redis.zrem(intruder.keys.ended(status), name)
-    intruder.redis.delete(key + b"planted-list")
+    prefix = intruder.keys.prefix
+    groups = [name for kind in ("letters:*", "group:*") for name in intruder.redis.keys(prefix + kind)]
+    intruder.redis.delete(key + b"planted-list", prefix + "fingerprints", prefix + "groups", *groups)
