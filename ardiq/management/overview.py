@@ -1,0 +1,184 @@
+"""What there is to know of a queue at one moment, in three round trips whatever the number of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ardiq import owners
+from ardiq.connection import Broker, broker
+from ardiq.core.job import JobStatus
+from ardiq.core.options import Options
+from ardiq.core.outcome import read_result
+from ardiq.core.recurrence import GRACE_MS, Recurrence
+from ardiq.store import inspector, letters, recurring, server
+from ardiq.store.inspector import Counts, Heads, JobView, Spot, WorkerView
+from ardiq.store.letters import FailureGroup
+from ardiq.store.recurring import ScheduleState
+from ardiq.store.refusals import Refused
+from ardiq.store.scripts import Call
+from ardiq.store.server import Info
+from ardiq.worker.health import patience
+
+LATEST = 5  # dead letters, and groups of them, that are shown
+NEARLY = 0.9  # of maxmemory
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A recurring task. ``next_at``: epoch ms, 0 for none; ``late``: an occurrence came more than a minute
+    ago, and no worker has fired it."""
+
+    recurrence: Recurrence
+    state: ScheduleState
+    next_at: int
+    late: bool
+
+    @property
+    def last_at(self) -> int:
+        return self.state.mark if self.state.last_id else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter. ``error`` is the name of what it raised: what errors say may be private."""
+
+    id: str
+    task: str
+    lane: str
+    ended_at: int
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that somebody has to do something about."""
+
+    name: str
+    text: str
+    way_out: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Times in epoch ms by the clock of the server, ``now`` among them."""
+
+    options: Options
+    info: Info
+    counts: Counts
+    heads: Heads
+    workers: list[WorkerView]
+    schedules: list[Standing]
+    letters: list[Letter]
+    groups: list[FailureGroup]
+
+    @property
+    def now(self) -> int:
+        return self.heads.now
+
+    def working(self) -> list[WorkerView]:
+        """Those whose lease is in force."""
+        return [worker for worker in self.workers if worker.lease_end > self.now]
+
+    def stuck(self, worker: WorkerView) -> bool:
+        """Whether its loop has not turned lately, as far as its renewals tell."""
+        return self.now - worker.turned > 1000 * patience(self.options.lease_ms)
+
+
+def read(options: Options) -> Overview:
+    """Look at a queue. Raises BrokerError when Redis cannot be reached."""
+    own = broker(options)
+    store, keys, lanes = own.store, own.keys, options.priorities
+    known = {one.name: one for owner in owners.of(options.queue) for one in owner.recurrences()}
+    failed = inspector.places([JobStatus.FAILED], ())
+    calls = [
+        inspector.heads(keys, lanes),
+        inspector.counts(keys, lanes),
+        inspector.workers(keys),
+        inspector.stretch(keys, failed, 0, LATEST),
+        letters.groups(keys, LATEST),
+        *([recurring.states(keys, sorted(known))] if known else []),
+    ]
+    heads, counts, listed, latest, groups, *states = store.run_many(calls)
+    more: list[Call] = [inspector.worker(keys, id, end) for id, end in listed]
+    *workers, views = store.run_many([*more, inspector.rows(keys, [spot.id for spot in latest.spots])])
+    return Overview(
+        options, _info(own), counts, heads,
+        sorted(workers, key=lambda one: (one.about.get("name", ""), one.id)),
+        [_standing(known[one.name], one, heads.now) for found in states for one in found],
+        list(_letters(own, latest.spots, views)), groups,
+    )  # fmt: skip
+
+
+def _info(own: Broker) -> Info:
+    try:
+        found: Info = own.store.run(server.info())
+    except Refused:  # a least-privilege user, or a managed service
+        return Info()
+    return found
+
+
+def _standing(recurrence: Recurrence, state: ScheduleState, now: int) -> Standing:
+    if state.paused:
+        return Standing(recurrence, state, 0, False)
+    # What misfire="skip" has skipped is not late, it is over.
+    owed = recurrence.misfire != "skip" and state.mark > 0
+    late = owed and recurrence.timetable.last_until(now - GRACE_MS) > state.mark
+    return Standing(recurrence, state, recurrence.next_after(now), late)
+
+
+def _letters(own: Broker, spots: tuple[Spot, ...], views: list[JobView | None]) -> Iterator[Letter]:
+    for spot, view in zip(spots, views, strict=True):
+        if view is None or view.record is None:
+            continue
+        record = view.record
+        result = read_result(own.codec, record)
+        error = result.error.type if result is not None and result.error is not None else "?"
+        yield Letter(record.id, record.name, record.lane, spot.key, record.attempts, error)
+
+
+def alerts(seen: Overview) -> Iterator[Alert]:
+    """What needs somebody, the worst first."""
+    info, queue = seen.info, seen.options.queue
+    working = seen.working()
+    start = f"start one: manage.py ardiq_worker --queue {queue}"
+    if danger := server.danger(info.policy):
+        yield Alert("eviction", danger, server.REMEDY)
+    used, most = info.number("used_memory") or 0, info.number("maxmemory") or 0
+    if most and used > NEARLY * most:
+        text = f"the server uses {used / most:.0%} of its maxmemory; a full one takes no more jobs"
+        yield Alert("memory", text, "raise maxmemory, or keep results for a shorter time")
+    ready = seen.counts.statuses[JobStatus.QUEUED]
+    due = bool(seen.heads.next_due) and seen.heads.next_due <= seen.now
+    if not working and (ready or due):
+        what = _waits(ready) if ready else "scheduled jobs are due"
+        yield Alert("no worker", f"{what}, and no worker serves this queue", start)
+    elif not working and seen.schedules:
+        yield Alert("no worker", "recurring tasks fire only while a worker runs, and none does", start)
+    if working:
+        served = {lane for worker in working for lane in worker.about.get("lanes", "").split(",")}
+        for lane in seen.options.priorities:
+            if seen.counts.lanes[lane] and lane not in served and served != {""}:
+                text = f"{_waits(seen.counts.lanes[lane])} in {lane}, and no worker drains that lane"
+                yield Alert("lane", text, "give every process the same PRIORITIES, and restart the workers")
+    for worker in working:
+        if seen.stuck(worker):
+            seconds = (seen.now - worker.turned) // 1000
+            text = f"the event loop of {_name(worker)} has not turned for {seconds:,} s"
+            yield Alert("blocked", text, "its log has the stacks; async tasks must not block")
+    versions = sorted({version for worker in working if (version := worker.about.get("version"))})
+    if len(versions) > 1:
+        text = f"workers of ardiq {' and '.join(versions)} serve this queue"
+        yield Alert("versions", text, "finish the deployment")
+    if working and (late := [one.recurrence.name for one in seen.schedules if one.late]):
+        text = f"{', '.join(late[:3])}{' and others' if len(late) > 3 else ''}: more than a minute late"
+        yield Alert("schedules", text, "do the workers know these tasks? restart them after a deployment")
+
+
+def _waits(count: int) -> str:
+    return f"{count:,} jobs wait" if count > 1 else "1 job waits"
+
+
+def _name(worker: WorkerView) -> str:
+    return worker.about.get("name") or worker.id[:8]
