@@ -57,8 +57,8 @@ def fingerprint(type: str, frames: Sequence[Frame], task: str, *, ran: bool = Tr
 
 
 def frames_of(error: BaseException) -> list[Frame]:
-    """The traceback of an exception; of one from another process, read from its text."""
-    if isinstance(error, TaskError) and error.traceback:
+    """The traceback of an exception; of one that was raised in another process, read from its text."""
+    if isinstance(error, TaskError) and error.__traceback__ is None:
         # Behind the last heading: before it stand the exceptions that this one followed.
         text = error.traceback.rpartition("Traceback (most recent call last):")[2]
         return [(file, function) for file, function in _FRAME.findall(text)]

@@ -96,6 +96,10 @@ def test_a_traceback_in_text(root: Path) -> None:
     assert of(*frames_of(told)) == of(*frames_of(error))
     assert of(*frames_of(told)).where == "shop/tasks.py:charge"
     assert frames_of(TaskError("KeyError", "x")) == []
+    # A task that raises what another one failed of has failed at its own place.
+    told = "from ardiq import TaskError\ndef charge():\n    collect()\ndef collect():\n    "
+    again = raised(module(root, told + f"raise TaskError('E', '', {text!r})\n", "again"))
+    assert of(*frames_of(again)).where == "shop/tasks.py:collect"
 
 
 def test_what_cannot_be_stored_is_made_to_fit() -> None:

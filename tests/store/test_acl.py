@@ -13,7 +13,7 @@ import pytest
 
 from ardiq import Ardiq, BrokerError
 from ardiq.core.job import JobStatus
-from ardiq.store import inspector, verbs
+from ardiq.store import fsck, inspector, verbs
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
@@ -124,6 +124,27 @@ def test_the_producer(url: str, boss: Ardiq) -> None:
     with pytest.raises(Refused):
         jobs[0].result_sync(timeout=1)
     assert boss.queue_size_sync() == len(jobs) - 1, "what was refused has changed nothing"
+
+
+def test_groups_for_users_who_may_do_less(url: str, boss: Ardiq) -> None:
+    """F1, S5: a producer that replaces a dead letter, a viewer that looks at groups: none fails or tidies,
+    and whoever may does so later."""
+
+    @boss.task(name="charge", max_retries=0)
+    def charge() -> None:
+        raise ValueError("declined")
+
+    with Working(boss):
+        for id in ("a", "b"):
+            charge.options(task_id=id).enqueue_sync().result_sync(timeout=20)
+    producer = Ardiq(QUEUE, LANES, of("ardiq-producer", "another-long-password", url))
+    assert producer.ref("refund").options(task_id="b", replace=True).enqueue_sync().created
+    viewer = Ardiq(QUEUE, LANES, of("ardiq-viewer", "yet-another-password", url))
+    for _ in range(2):
+        assert [(one.type, one.count) for one in viewer.failure_groups_sync()] == [("ValueError", 2)]
+    assert [letter.id for letter in viewer.dead_letters_sync(text="declined")] == ["a"]
+    assert [(one.job, one.count) for one in boss.failure_groups_sync()] == [("a", 1)]
+    assert fsck.check(boss.broker.store, Keys(QUEUE)).findings == []
 
 
 def test_the_viewer(url: str, boss: Ardiq) -> None:
