@@ -90,7 +90,7 @@ def read(options: Options) -> Overview:
     """Look at a queue. Raises BrokerError when Redis cannot be reached."""
     own = broker(options)
     store, keys, lanes = own.store, own.keys, options.priorities
-    known = {one.name: one for owner in owners.of(options.queue) for one in owner.recurrences()}
+    known = _known(options)
     failed = inspector.places([JobStatus.FAILED], ())
     calls = [
         inspector.heads(keys, lanes),
@@ -109,6 +109,21 @@ def read(options: Options) -> Overview:
         [_standing(known[one.name], one, heads.now) for found in states for one in found],
         list(_letters(own, latest.spots, views)), groups,
     )  # fmt: skip
+
+
+def standings(options: Options) -> tuple[int, list[Standing]]:
+    """The time of the server, and each recurring task of a queue by name. Raises BrokerError."""
+    own, known = broker(options), _known(options)
+    if not known:
+        return 0, []
+    states, now = own.store.run_many([recurring.states(own.keys, sorted(known)), recurring.now()])
+    return now, [_standing(known[one.name], one, now) for one in states]
+
+
+def _known(options: Options) -> dict[str, Recurrence]:
+    # Of several objects of one queue the first one has the say.
+    apps = reversed(owners.of(options.queue))
+    return {one.name: one for app in apps for one in app.recurrences()}
 
 
 def _info(own: Broker) -> Info:

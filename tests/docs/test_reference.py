@@ -15,7 +15,7 @@ from ardiq.core import rules
 from ardiq.core.events import Event
 from ardiq.core.options import Options
 from ardiq.core.rules import RULES
-from ardiq.management.commands import ardiq_check, ardiq_health, ardiq_jobs, ardiq_status
+from ardiq.management.commands import ardiq_check, ardiq_health, ardiq_jobs, ardiq_schedules, ardiq_status
 from ardiq.management.commands.ardiq_worker import Command
 from ardiq.models import Job, Queue, Worker
 from ardiq.overrides import CallOptions
@@ -197,6 +197,17 @@ def test_verbs_and_flags_of_jobs() -> None:
     for flag, of in listed.items():
         if not of.startswith("all"):
             assert set(re.findall(r"`(\w+)`", of)) == taken[flag], flag
+
+
+def test_verbs_and_flags_of_schedules() -> None:
+    stock = ardiq_check.BaseCommand().create_parser("manage.py", "ardiq_schedules")
+    parser = ardiq_schedules.Command().create_parser("manage.py", "ardiq_schedules")
+    (verbs,) = (action for action in parser._actions if isinstance(action.choices, dict))
+    assert set(verbs.choices) == {name.split()[0] for name in names("reference/commands.md", "Does")}
+    known = {flag for action in stock._actions for flag in action.option_strings}
+    listed = {name.split()[0] for name in names("reference/commands.md", "`ardiq_schedules`")}
+    for sub in verbs.choices.values():
+        assert {flag for action in sub._actions for flag in action.option_strings} - known == listed
 
 
 def flags_in(cell: str) -> list[str]:
