@@ -99,7 +99,8 @@ class Ardiq(Recurring):
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
         retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, debounce_ms,
-        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once."""
+        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once,
+        executor."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             for option in options:

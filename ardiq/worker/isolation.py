@@ -42,7 +42,7 @@ from ardiq.worker.line import Line
 from ardiq.worker.runner import Around, Runner
 
 NAME = "ardiq-suspect"
-BEGAN, SETTLED, UNKNOWN, REPORT = "began", "settled", "unknown", "report"
+BEGAN, ENDED, SETTLED, UNKNOWN, REPORT = "began", "ended", "settled", "unknown", "report"
 PERIOD = 0.1  # seconds between reports of a job to its parent
 
 

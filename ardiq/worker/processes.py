@@ -20,7 +20,7 @@ from ardiq.core.retry import Ending, Outcome
 from ardiq.worker.apart import BEGIN, LEAVE, Apart
 from ardiq.worker.forked import Forked, Main, how
 from ardiq.worker.held import Clock, Held, Stop
-from ardiq.worker.isolation import BEGAN, REPORT, UNKNOWN
+from ardiq.worker.isolation import BEGAN, ENDED, REPORT, UNKNOWN
 from ardiq.worker.judge import Judge
 from ardiq.worker.limits import Limits
 from ardiq.worker.runner import Runner
@@ -104,6 +104,10 @@ class Processes(Apart):
                 self._begin(held, message)
             elif message[0] == REPORT:
                 self._report(held, message)
+            elif message[0] == ENDED:
+                # Error hooks run now; as after a thread, nothing of that is the time of the task.
+                if held.timer is not None:
+                    held.timer.cancel()
             else:
                 child.busy = False
                 if message[0] == UNKNOWN:

@@ -20,7 +20,7 @@ from ardiq.core.job import JobRecord
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Outcome
 from ardiq.worker.held import Clock, Held
-from ardiq.worker.isolation import UNKNOWN, Outbox, Parts, Telling
+from ardiq.worker.isolation import ENDED, UNKNOWN, Outbox, Parts, Telling
 from ardiq.worker.judge import Judge
 from ardiq.worker.lease import Lease
 from ardiq.worker.line import Line
@@ -39,6 +39,8 @@ def serve(line: Line, worker: str, parts: Parts, load: Callable[[str], None]) ->
         # A child may be killed at any time, and what tasks have printed belongs to people.
         _flush()
     beside.end()
+    if parts.around is not None:
+        parts.around.thread_ends()
     _flush()
     os._exit(0)
 
@@ -79,6 +81,7 @@ class _Desk:
         outcome = call if isinstance(call, Outcome) else self._runner.perform_sync(held, *call)
         hooks = self._judge.conclude(held, outcome)
         if hooks is not None:
+            self._line.send(ENDED)
             self._beside.run(hooks)
 
     def _found(self, name: str, module: str) -> Definition | None:

@@ -149,6 +149,23 @@ def report(steps: int, seconds: float = 0) -> None:
     grind.fn(seconds)
 
 
+hoard: list[bytes] = []
+
+
+@app.task(name="hog", executor="process", max_retries=0)
+def hog(megabytes: int) -> int:
+    """Takes memory, and never gives it back."""
+    hoard.append(bytes(range(256)) * 4096 * megabytes)
+    return os.getpid()
+
+
+@app.task(name="late", executor="process", timeout=0.5, max_retries=0)
+def late() -> None:
+    """Fails just in time; its error hook takes longer."""
+    time.sleep(0.2)
+    raise ValueError("dawdle")
+
+
 @app.task(name="leave_later", executor="process", max_retries=0)
 def leave_later(seconds: float) -> int:
     """Ends well, and leaves a thread behind that ends the process while it does nothing or something else."""
@@ -163,4 +180,6 @@ def leave_later(seconds: float) -> int:
 
 @app.on_error
 def tell(error: BaseException, job: Any) -> None:
+    if str(error) == "dawdle":
+        time.sleep(0.8)
     note("error", job.id if job else "-", type(error).__name__, os.getpid())

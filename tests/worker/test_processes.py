@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -82,15 +83,20 @@ def test_a_pool_that_is_used_again(workers: Workers, app: Ardiq) -> None:
     pids = {result(job).value for job in jobs}
     assert len(pids) == 4 and first < pids
     assert {result(app.send_sync("pid")).value for _ in range(20)} <= pids
-    begin = time.monotonic()
-    assert result(app.send_sync("pid")).value in pids
-    assert time.monotonic() - begin < 0.2, "a warm child takes milliseconds"
+    assert min(timed(lambda: result(app.send_sync("pid"))) for _ in range(5)) < 0.1, "warm is milliseconds"
     ups, family_before = {int(words[1]) for words in workers.notes("up")}, family(worker)
     assert ups == {*pids, worker.popen.pid} and pids < set(family_before)
     assert worker.stop() == 0, worker.text
     gone(*family_before)
     assert {int(words[1]) for words in workers.notes("down")} == ups
     assert "Traceback" not in worker.text
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begin = time.monotonic()
+    call()
+    return time.monotonic() - begin
 
 
 def neighbours(app: Ardiq) -> list[Job[Any]]:
@@ -148,6 +154,7 @@ def test_an_abort_ends_the_child(workers: Workers, app: Ardiq) -> None:
     assert workers.notes("error") == []
 
 
+@pytest.mark.slow
 def test_threads_are_interrupted(workers: Workers, app: Ardiq) -> None:
     """B7, E5: a CPU loop in a thread that times out or is aborted is interrupted within 200 ms, and the
     worker's other jobs never notice."""
@@ -155,14 +162,17 @@ def test_threads_are_interrupted(workers: Workers, app: Ardiq) -> None:
     beside = [app.send_sync("nap", 1.5), app.send_sync("doze", 1.5)]
     for job in beside:
         begun(workers, job)
-    timed_out = result(app.send_sync("spin_briefly", 60))
-    assert timed_out.error is not None and timed_out.error.message == "timed out after 0.3s"
-    assert timed_out.duration_ms < 300 + 200
-    job = app.send_sync("spin", 60)
-    begun(workers, job)
-    begin = time.monotonic()
-    assert job.abort_sync() and result(job).aborted
-    assert time.monotonic() - begin < 0.2
+    # The best of three: the machine may be busy with something else.
+    late, abort = [], []
+    for _ in range(3):
+        timed_out = result(app.send_sync("spin_briefly", 60))
+        assert timed_out.error is not None and timed_out.error.message == "timed out after 0.3s"
+        late.append(timed_out.duration_ms - 300)
+        job = app.send_sync("spin", 60)
+        begun(workers, job)
+        abort.append(timed(lambda job=job: job.abort_sync() and result(job)))  # type: ignore[misc]
+        assert result(job).aborted
+    assert min(late) < 200 and min(abort) < 0.2
     undisturbed(workers, beside)
 
 
@@ -190,7 +200,16 @@ def test_a_child_that_dies(workers: Workers, app: Ardiq) -> None:
     assert result(app.send_sync("leave_later", 0.05)).success
     time.sleep(0.2)
     assert result(app.send_sync("pid")).tries == 1
-    assert worker.popen.poll() is None
+    # One that dies with a job in hand that it has not begun: the next child gets that.
+    idle = result(app.send_sync("pid")).value
+    os.kill(idle, signal.SIGSTOP)
+    job = app.send_sync("pid")
+    until(lambda: job.status_sync() is JobStatus.RUNNING)
+    time.sleep(0.1)
+    os.kill(idle, signal.SIGKILL)
+    found = result(job)
+    assert found.success and found.tries == 1 and found.value != idle
+    assert worker.popen.poll() is None and "put off" not in worker.text
     assert {words[2] for words in workers.notes("error")} == {"JobCrashed"}
     assert "WARNING die" in worker.text and "(JobCrashed: The process that" in worker.text
 
@@ -217,6 +236,9 @@ def test_what_tasks_raise_and_return(workers: Workers, app: Ardiq) -> None:
     told = {how: [words[2] for words in workers.notes("error") if words[1] == jobs[how].id] for how in jobs}
     assert told["plain"] == ["ValueError"] * 2 and told["retry"] == ["Retry"] and told["base"]
     assert result(app.send_sync("pid", 5)).error.type == "TypeError"  # type: ignore[union-attr]
+    # The time of the task is over with the task.
+    late = result(app.send_sync("late"))
+    assert late.error is not None and late.error.message == "dawdle"
     assert worker.stop() == 0
     assert f"plain {jobs['plain'].id}"[6:] in worker.text and "(ValueError: plain)" in worker.text
     assert '\n    File "' in worker.text and ", in raises\n" in worker.text, "the traceback is in the log"
@@ -242,6 +264,7 @@ def test_what_surrounds_a_task(workers: Workers, app: Ardiq) -> None:
     assert "printed in the mill" in worker.text
 
 
+@pytest.mark.slow
 def test_what_a_job_tells_of_itself(workers: Workers, app: Ardiq) -> None:
     """B9: progress, kept logs and headers, as in a thread; the last that was told is known soon, also of one
     that then computes in silence."""
@@ -276,6 +299,7 @@ def test_a_graceful_stop(workers: Workers, app: Ardiq) -> None:
     gone(*pids, *everybody)
 
 
+@pytest.mark.slow
 def test_a_hurried_stop(workers: Workers, app: Ardiq) -> None:
     """H3: a second signal ends the grace, and the children with it, within about 2 s."""
     worker = workers.start(**MILL)
@@ -316,6 +340,7 @@ def test_past_the_lease(workers: Workers, app: Ardiq, proxy: Proxy, redis_url: s
         cut_off.close()
 
 
+@pytest.mark.slow
 @pytest.mark.fault("2", "kill -9 with process tasks: nobody is left")
 def test_a_worker_that_is_killed(workers: Workers, app: Ardiq) -> None:
     """B5, F4: no child outlives it, not even inside a call that lets no thread run, nor the programs of one;
@@ -359,23 +384,37 @@ SCRIPT = """
         return os.getpid() * 1_000 + n
 
     if __name__ == "__main__":
-        jobs = [crunch.enqueue_sync(n) for n in range(3)]
-        app.run(burst=True)
-        app.run(burst=True)
-        values = [job.result_sync(timeout=5).value for job in jobs]
-        print([value % 1_000 for value in values], os.getpid() in {{value // 1_000 for value in values}})
+        import beside
+
+        for task in (crunch, beside.grind):
+            jobs = [task.enqueue_sync(n) for n in range(3)]
+            app.run(burst=True)
+            values = [job.result_sync(timeout=5).value for job in jobs]
+            print([value % 1_000 for value in values], os.getpid() in {{value // 1_000 for value in values}})
+"""
+BESIDE = """
+    import os
+    from ardiq import Ardiq
+
+    app = Ardiq({queue!r}, redis_url={url!r})
+
+    @app.task(executor="process")
+    def grind(n):
+        return os.getpid() * 1_000 + n + 10
 """
 
 
 def test_a_script(redis_url: str, queue_name: str, tmp_path: Path) -> None:
-    """B11, H7: Ardiq.run() in a script, with the tasks of the script itself; twice in one process."""
+    """B11, H7: Ardiq.run() in a script, with tasks of the script itself, and of a module that only its main
+    part imports; twice in one process."""
     script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT.format(queue=queue_name, url=redis_url)))
+    for path, text in ((script, SCRIPT), (tmp_path / "beside.py", BESIDE)):
+        path.write_text(textwrap.dedent(text.format(queue=queue_name, url=redis_url)))
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "[0, 1, 2] False\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "[0, 1, 2] False\n[10, 11, 12] False\n"), done.stderr
     assert done.stderr == ""
 
 
@@ -400,22 +439,26 @@ def test_no_more_at_once_than_there_are_processes_for(
     """B5: so many for each processor; those that wait for one hold up no others behind them, and go back to
     the queue, where another worker may have a process for them."""
     most = processors()
-    now, there, back = 0, [], []
+    gate, there, back = threading.Event(), [], []
+    now = 0
 
     async def count(pool: Processes, held: Held) -> Outcome:
         nonlocal now
         now += 1
         there.append(now)
-        await asyncio.sleep(0.6)
+        while not gate.is_set():
+            await asyncio.sleep(0.01)
         now -= 1
         return Outcome(Ending.RETURNED, "counted")
+
+    def note(worker: Worker, held: Held) -> None:
+        back.append(held.record.name)
+        give_back(worker, held)
 
     give_back = Worker._give_back
     monkeypatch.setattr(processes, "PER_PROCESSOR", 1)
     monkeypatch.setattr(Processes, "_elsewhere", count)
-    monkeypatch.setattr(
-        Worker, "_give_back", lambda worker, held: back.append(held) or give_back(worker, held)
-    )
+    monkeypatch.setattr(Worker, "_give_back", note)
 
     @app.task
     async def add(a: int, b: int) -> int:
@@ -424,15 +467,44 @@ def test_no_more_at_once_than_there_are_processes_for(
     task = app.task(executor="process")(crunch)
     jobs: list[Any] = [task.enqueue_sync(number) for number in range(2 * most)]
     with working(concurrency=3 * most):
-        until(lambda: there)
-        assert add.enqueue_sync(2, 3).result_sync(timeout=0.5).value == 5  # type: ignore[union-attr]
+        until(lambda: len(there) == most)
+        assert add.enqueue_sync(2, 3).result_sync(timeout=10).value == 5  # type: ignore[union-attr]
+        until(lambda: back, what="jobs that others may have")
+        gate.set()
         assert [job.result_sync(timeout=20).value for job in jobs] == ["counted"] * len(jobs)
     assert len(there) == len(jobs) and max(there) == most
-    assert {held.record.name for held in back} == {task.name}
+    assert set(back) == {task.name}
 
 
-def test_one_that_has_grown_is_replaced() -> None:
-    """H1: --max-rss is for each process; without it nobody looks."""
+def test_one_that_children_do_not_find(app: Ardiq, working: Callable[..., Working]) -> None:
+    """B5: a task that the worker has registered and its module does not, fails and says why; the child stays
+    in use."""
+    task = app.task(executor="process")(crunch)
+    with working():
+        for _ in range(2):
+            found = task.enqueue_sync(1).result_sync(timeout=40)
+            assert found is not None and found.error is not None and found.tries == 0
+            assert (
+                "is not registered in a child process that has imported tests.worker.test"
+                in found.error.message
+            )
+            assert found.error.type.endswith("UnknownTask")
+
+
+@pytest.mark.slow
+def test_one_that_has_grown(workers: Workers, app: Ardiq) -> None:
+    """H1: --max-rss is for each process by itself: a child that takes more is replaced after its job."""
+    worker = workers.start("--max-rss", "400", **MILL)
+    small = result(app.send_sync("pid")).value
+    assert result(app.send_sync("hog", 10)).value == small == result(app.send_sync("pid")).value
+    assert result(app.send_sync("hog", 500)).value == small
+    assert result(app.send_sync("pid")).value != small
+    gone(small)
+    assert worker.popen.poll() is None
+
+
+def test_who_has_grown() -> None:
+    """H1: without --max-rss nobody looks; of a process that is gone nothing is said."""
     assert Limits(rss_mb=1).outgrown(os.getpid()) and not Limits().outgrown(os.getpid())
     assert not Limits(rss_mb=1 << 30).outgrown(os.getpid())
     assert not Limits(rss_mb=1).outgrown(0)
