@@ -66,7 +66,9 @@ def _asked(store: Store, call: Call) -> Any:
 
 def _version(info: Info) -> Remark:
     if not info.version:
-        return Remark("server", "unknown", "INFO is not allowed here", "allow it: ACL SETUSER <user> +info")
+        return Remark(
+            "server", "unknown", "cannot be seen here (no rights: INFO)", "allow it: ACL SETUSER <user> +info"
+        )
     text = f"{info.name} {info.version}"
     if info.too_old:
         return Remark("server", "wrong", f"{text} is too old", "ardiq needs Redis 6.2 or newer, or Valkey")
@@ -98,10 +100,18 @@ def _persistence(info: Info, store: Store) -> Remark:
         if fsync == "no":
             text = "AOF, but the kernel decides when it reaches the disk: a power cut may cost 30 s"
             return Remark(name, "look", text, "CONFIG SET appendfsync everysec")
+        if fsync is None:
+            return Remark(
+                name, "ok", "AOF; how often it reaches the disk cannot be seen (no rights: CONFIG GET)"
+            )
         loss = {"always": "nothing is lost", "everysec": "a power cut costs 1 to 2 s at most"}
-        return Remark(name, "ok", f"AOF, fsync {fsync}: {loss.get(fsync, '?')}" if fsync else "AOF")
+        return Remark(name, "ok", f"AOF, fsync {fsync}: {loss.get(fsync, '?')}")
     remedy = "CONFIG SET appendonly yes, and the same in its configuration"
-    if _setting(store, "save") == "":
+    saves = _setting(store, "save")
+    if saves is None:
+        text = "no AOF, and whether snapshots are taken cannot be seen (no rights: CONFIG GET)"
+        return Remark(name, "look", text, remedy)
+    if saves == "":
         return Remark(name, "look", "none: a restart of the server loses every job", remedy)
     seconds = max(0, int(time.time()) - (info.number("rdb_last_save_time") or 0))
     changes = info.number("rdb_changes_since_last_save") or 0
@@ -112,7 +122,7 @@ def _persistence(info: Info, store: Store) -> Remark:
 def _replicas(info: Info) -> Remark:
     role, count = info.fields.get("role"), info.number("connected_slaves")
     if role is None or count is None:
-        return Remark("replicas", "unknown", "cannot be seen here")
+        return Remark("replicas", "unknown", "cannot be seen here (no rights: INFO)")
     if role != "master":
         return Remark("replicas", "wrong", "this server is a replica itself", "name its primary in REDIS_URL")
     if not count:
@@ -142,7 +152,7 @@ def _rights(store: Store, keys: Keys) -> Remark:
             break
         answers.append(answer)
     if len(answers) < len(samples):
-        return Remark("rights", "unknown", "cannot be seen here (ACL DRYRUN, Redis 7 or newer, for admins)")
+        return Remark("rights", "unknown", "cannot be seen here (no rights: ACL DRYRUN, Redis 7 or newer)")
     denied = [str(one[0]) for one, answer in zip(samples, answers, strict=True) if answer != b"OK"]
     if denied:
         text = f"user {user} may not run {', '.join(denied)} on the keys of this queue"
@@ -168,7 +178,7 @@ def _clock(store: Store) -> Remark:
 def _memory(info: Info) -> Remark:
     used, most = info.number("used_memory"), info.number("maxmemory")
     if used is None or most is None:
-        return Remark("memory", "unknown", "cannot be seen here")
+        return Remark("memory", "unknown", "cannot be seen here (no rights: INFO)")
     if not most:
         return Remark("memory", "ok", f"{_size(used)} used, no limit of its own")
     text = f"{_size(used)} used of {_size(most)}"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 LISTED = 1_000  # most findings of a kind that are kept as objects; all are counted
 _SIZE = 128  # ids in a bucket, about
+HARMLESS = {("job", "repeated")}  # keys of TEXTS that are no reason for alarm
 
 # (kind of the doubt, what the atomic look said): (kind of the finding, a sentence, what a repair did)
 TEXTS = {
@@ -64,35 +65,41 @@ class Finding:
     subject: str
     text: str
     repaired: bool = False
+    harmless: bool = False
 
 
 @dataclass(slots=True)
 class Report:
-    """Of each kind at most ``LISTED`` findings are listed; ``found`` and ``repaired`` count all of them.
-    ``notes`` are no faults: what could not be looked at, and what is worth knowing."""
+    """Of each kind at most ``LISTED`` findings are listed; ``found``, ``repaired`` and ``harmless`` count
+    all of them. ``notes`` are no faults: what could not be looked at, and what is worth knowing."""
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     looked_at: int = 0
     found: int = 0
     repaired: int = 0
+    harmless: int = 0
     _seen: dict[str, set[str]] = field(default_factory=dict)
 
-    def add(self, kind: str, subject: bytes, text: str, repaired: bool = False) -> None:
+    def add(
+        self, kind: str, subject: bytes, text: str, repaired: bool = False, harmless: bool = False
+    ) -> None:
         name = _printable(subject)
         seen = self._seen.setdefault(kind, set())
         if name in seen:
             return  # SCAN may show a key twice
         self.found += 1
         self.repaired += repaired
+        self.harmless += harmless
         if len(seen) < LISTED:
             seen.add(name)
-            self.findings.append(Finding(kind, name, text.replace("{it}", name), repaired))
+            self.findings.append(Finding(kind, name, text.replace("{it}", name), repaired, harmless))
 
     def told(self, doubt: str, word: str, subject: bytes, repaired: bool) -> None:
         """Add what the atomic look at a doubt has said."""
         kind, text, remedy = TEXTS[doubt, word]
-        self.add(kind, subject, f"{text}; {remedy}" if repaired else text, repaired)
+        harmless = (doubt, word) in HARMLESS
+        self.add(kind, subject, f"{text}; {remedy}" if repaired else text, repaired, harmless)
 
 
 class Ids:

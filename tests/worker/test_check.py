@@ -19,6 +19,7 @@ from ardiq.store import checkup, fsck
 from ardiq.store.client import Store
 from ardiq.store.keys import Keys
 from ardiq.store.server import Info
+from tests import topologies
 from tests.keyspace import faults
 from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
 from tests.workers import Workers, until
@@ -45,11 +46,11 @@ def server(tmp_path: Path, settings: Any) -> Iterator[Start]:
         stop_server(process)
 
 
-def said(*arguments: str) -> tuple[int, str]:
+def said(*arguments: str, first: str = "check") -> tuple[int, str]:
     """Exit code and output of the command. Other tests may have left queues of their own in this process."""
     out, code = StringIO(), 0
     try:
-        call_command("ardiq_check", "--queue", "check", *arguments, stdout=out)
+        call_command("ardiq_check", "--queue", first, *arguments, stdout=out)
     except SystemExit as end:
         code = int(end.code or 0)
     return code, out.getvalue()
@@ -110,7 +111,33 @@ def test_a_user_with_few_rights(server: Start) -> None:
     code, text = said()
     for name in ("server", "eviction", "persistence", "replicas", "rights", "memory"):
         assert line(text, name).startswith("unknown"), text
+        assert "cannot be seen here" in line(text, name), text
     assert "may not SCAN" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["--appendonly", "yes"],
+            "ok persistence AOF; how often it reaches the disk cannot be seen (no rights",
+        ),
+        (
+            [],
+            "look persistence no AOF, and whether snapshots are taken cannot be seen (no rights: CONFIG GET)",
+        ),
+    ],
+)
+def test_what_the_user_of_the_page_cannot_see(server: Start, options: list[str], told: str) -> None:
+    """I, S5: the least-privilege user is told what it was not shown, instead of a guess or of nothing."""
+    client = server(*options, userinfo=f"ardiq:{PASSWORD}@")
+    rights = topologies.acl_lines()["ardiq"].split()[5:]
+    client.execute_command("ACL", "SETUSER", "ardiq", "on", f">{PASSWORD}", *rights)
+    code, text = said()
+    assert code == 0 and line(text, "persistence").startswith(told)
+    assert (
+        line(text, "rights") == "unknown rights cannot be seen here (no rights: ACL DRYRUN, Redis 7 or newer)"
+    )
 
 
 def test_rights_that_are_missing_are_named(server: Start) -> None:
@@ -184,8 +211,43 @@ def test_mistakes(server: Start) -> None:
         said("--queue", "chekc")
     assert said("--queue", "check")[1].count("check at redis://") == 1
     client.shutdown(nosave=True)
-    with pytest.raises(CommandError, match="cannot be reached"):
-        said()
+    code, text = said()
+    assert code == 1 and line(text, "server").startswith("wrong server Redis at 127.0.0.1:")
+    assert "cannot be reached" in text
+
+
+def test_one_server_that_is_down(server: Start, settings: Any) -> None:
+    """I: it is told, and the other queues are checked all the same; exit 1."""
+    server()
+    settings.ARDIQ = {"away": {"REDIS_URL": "redis://127.0.0.1:1/0"}, **settings.ARDIQ}
+    code, text = said("--queue", "check", first="away")
+    assert code == 1 and text.index("away at redis://127.0.0.1:1/0") < text.index("check at redis://")
+    assert text.count("cannot be reached") == 1
+    assert line(text, "jobs") == "ok jobs 0 looked at, everything in its place"
+    code, text = said("--queue", "check", "--json", first="away")
+    told = json.loads(text)
+    assert code == 1 and told["ok"] is False
+    assert "cannot be reached" in told["queues"]["away"]["error"] and told["queues"]["check"]["found"] == 0
+
+
+def test_a_harmless_finding(server: Start) -> None:
+    """I: told, repaired when asked, and no reason to wake anybody."""
+    client, keys = server(), Keys("check")
+    job = Ardiq("check").ref("t").enqueue_sync()
+    client.rpush(keys.lane("default"), job.id)
+    code, text = said()
+    assert code == 0 and line(text, "twice").startswith(f"look twice job {job.id} stands in its lane more")
+    assert line(text, "jobs").startswith("look jobs 1 looked at, 1 finding, harmless, 1 left -> --repair")
+    told = json.loads(said("--json")[1])
+    assert told["ok"] is True and told["queues"]["check"]["findings"][0]["harmless"] is True
+    code, text = said("--repair")
+    assert code == 0 and line(text, "jobs") == "mended jobs 1 looked at, 1 finding, all repaired"
+    client.delete(keys.lane("default"))
+    client.rpush(keys.lane("default"), *[job.id] * 2, "x")
+    client.set(keys.prefix + "surprise", 1)
+    code, text = said("--repair")
+    assert code == 1 and text.count("--repair") == 0, "what has just been done is not advised"
+    assert line(text, "jobs") == "wrong jobs 1 looked at, 2 findings, 1 left"
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ SHOWN = 20  # findings of a queue that are printed
 class Command(BaseCommand):
     help = (
         "Checks the server of each queue, and that every job is in its place; may run beside workers. "
-        "Exit 1 when something is wrong, also when all of it was repaired; then the next run exits 0."
+        "Exit 1 when something is wrong or cannot be reached, also when all of it was repaired; then the "
+        "next run exits 0."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,42 +35,59 @@ class Command(BaseCommand):
         told: dict[str, Any] = {}
         wrong = False
         try:
-            for queue in map(running.worker_options, chosen(options["queue"])):
-                own = broker(queue)
-                remarks = checkup(own.store, own.keys)
-                report = check(
-                    own.store, own.keys, repair=options["repair"], lanes=queue.priorities,
-                    for_ever=min(running.result_ttls(queue)) < 0,
-                )  # fmt: skip
-                wrong = wrong or report.found > 0 or any(remark.state == "wrong" for remark in remarks)
-                if options["json"]:
-                    told[queue.queue] = _as_data(queue, remarks, report)
-                else:
-                    self._print(queue, remarks, report)
+            queues = [running.worker_options(name) for name in chosen(options["queue"])]
         except ArdiqError as error:
             raise CommandError(str(error)) from error
+        for queue in queues:
+            try:
+                told[queue.queue], fault = self._look(queue, options["repair"], options["json"])
+            except ArdiqError as error:
+                # The others are checked all the same: theirs may be another server.
+                told[queue.queue], fault = {"url": queue.safe_url, "error": str(error)}, True
+                if not options["json"]:
+                    self._head(queue)
+                    self._line("wrong", "server", str(error))
+            wrong = wrong or fault
         if options["json"]:
             self.stdout.write(json.dumps({"ok": not wrong, "queues": told}, indent=2))
         if wrong:
             raise SystemExit(1)
 
-    def _print(self, queue: Options, remarks: list[Remark], report: Report) -> None:
+    def _look(self, queue: Options, repair: bool, quiet: bool) -> tuple[dict[str, Any], bool]:
+        """What there is to tell of a queue, and whether anything is wrong with it. Raises ArdiqError."""
+        own = broker(queue)
+        remarks = checkup(own.store, own.keys)
+        for_ever = min(running.result_ttls(queue)) < 0
+        report = check(own.store, own.keys, repair=repair, lanes=queue.priorities, for_ever=for_ever)
+        if not quiet:
+            self._print(queue, remarks, report, repair)
+        wrong = report.found > report.harmless or any(remark.state == "wrong" for remark in remarks)
+        return _as_data(queue, remarks, report), wrong
+
+    def _head(self, queue: Options) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(f"{queue.queue} at {queue.safe_url}"))
+
+    def _print(self, queue: Options, remarks: list[Remark], report: Report, repair: bool) -> None:
+        self._head(queue)
         for remark in remarks:
             self._line(remark.state, remark.name, remark.text, remark.way_out)
         for finding in report.findings[:SHOWN]:
-            self._line("mended" if finding.repaired else "wrong", finding.kind, finding.text)
+            state = "mended" if finding.repaired else "look" if finding.harmless else "wrong"
+            self._line(state, finding.kind, finding.text)
         if report.found > SHOWN:
-            self._line("wrong", "...", f"and {report.found - SHOWN:,} more; --json lists them")
+            self._line("look", "...", f"and {report.found - SHOWN:,} more; --json lists them")
         for note in report.notes:
             self._line("look", "note", note)
         text = f"{report.looked_at:,} looked at"
         left = report.found - report.repaired
+        findings = f"{report.found:,} finding{'' if report.found == 1 else 's'}"
         if left:
-            told = "--repair puts right what can be put right"
-            self._line("wrong", "jobs", f"{text}, {report.found:,} findings, {left:,} left", told)
+            alarm = report.found > report.harmless
+            findings += "" if alarm else ", harmless"
+            told = "" if repair else "--repair puts right what can be put right"
+            self._line("wrong" if alarm else "look", "jobs", f"{text}, {findings}, {left:,} left", told)
         elif report.found:
-            self._line("mended", "jobs", f"{text}, {report.found:,} findings, all repaired")
+            self._line("mended", "jobs", f"{text}, {findings}, all repaired")
         else:
             self._line("ok", "jobs", f"{text}, everything in its place")
 
