@@ -11,13 +11,15 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 
 from ardiq import outbox, transactions
-from ardiq.connection import Batch, Broker
+from ardiq.connection import Answer, Batch, Broker
 from ardiq.enqueuing import Enqueuable, Prepared, handle
 from ardiq.owners import Owner
 from ardiq.results import Job
+from ardiq.signals import job_enqueued
 from ardiq.store import verbs
 from ardiq.store.newjobs import NewJob
 
@@ -35,16 +37,21 @@ class Batches:
         self._full: list[Batch] = []
         self.durable: list[tuple[int, str | None, NewJob]] = []
         """What goes by an outbox: its place among all the calls, the database, and the job."""
+        # Whose calls they are, in their order; only where somebody is to be told of each.
+        self._noted: list[Enqueuable[Any, Any]] | None = [] if job_enqueued.receivers else None
 
     def add(self, call: Prepared) -> None:
         """Encode a call. Raises TypeError, ValueError or TooLarge."""
         self._jobs.append(call.build(self._own))
+        if self._noted is not None:
+            self._noted.append(call.target)
         if len(self._jobs) == verbs.CHUNK:
             self.all()
 
     def take(self, owner: Owner, calls: Iterable[Prepared]) -> None:
         """``add`` for all calls of one queue; in one loop, because there may be very many."""
         own, chunk, last = self._own, self._jobs, None
+        noted = self._noted
         for call in calls:
             if call.__class__ is not Prepared or call.target is not last:
                 check(owner, call)
@@ -54,6 +61,8 @@ class Batches:
                     last = None
                     continue
             chunk.append(call.build(own))
+            if noted is not None:
+                noted.append(call.target)
             if len(chunk) == verbs.CHUNK:
                 self._full.append(own.batch(chunk))
                 chunk.clear()
@@ -61,6 +70,18 @@ class Batches:
     def _set_aside(self, call: Prepared) -> None:
         before = verbs.CHUNK * len(self._full) + len(self._jobs) + len(self.durable)
         self.durable.append((before, call.target.call_options.using, call.build(self._own)))
+
+    def announce(self, ids: list[str], answers: list[Answer]) -> None:
+        """Tell of those of a batch that are new, if anybody wants to know."""
+        if self._noted is not None:
+            targets, self._noted = self._noted[: len(ids)], self._noted[len(ids) :]
+            for target, id, answer in zip(targets, ids, answers, strict=True):
+                if answer is True:
+                    target.announce(self._own, [id])
+
+    @property
+    def announces(self) -> bool:
+        return self._noted is not None
 
     def all(self) -> list[Batch]:
         if self._jobs:
@@ -71,11 +92,12 @@ class Batches:
     def submit(self) -> Iterator[Job[Any]]:
         """Store from sync code; handles in order."""
         for ids, answers in self._own.submit_many(self.all()):
+            self.announce(ids, answers)
             yield from map(partial(handle, self._own), ids, answers)
 
     def submit_all(self) -> None:
-        for _ in self._own.submit_many(self.all()):
-            pass
+        for ids, answers in self._own.submit_many(self.all()):
+            self.announce(ids, answers)
 
     def promised(self) -> Iterator[Job[Any]]:
         """Handles of jobs that leave later."""
@@ -106,6 +128,8 @@ async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     jobs: list[Job[Any]] = []
     if batches.all():
         async for ids, answers in own.here().submit_many(batches.all()):
+            if batches.announces:
+                await sync_to_async(batches.announce)(ids, answers)
             jobs += map(partial(handle, own), ids, answers)
     if batches.durable:
         await _put_aside(own, batches.durable, jobs)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from asgiref.sync import markcoroutinefunction
+from asgiref.sync import markcoroutinefunction, sync_to_async
 
 from ardiq import outbox, transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, new_id
@@ -18,6 +18,7 @@ from ardiq.core.registry import Definition
 from ardiq.overrides import PLAIN, CallOptions, checked, meta_of
 from ardiq.owners import Owner
 from ardiq.results import Job
+from ardiq.signals import announce, job_enqueued
 from ardiq.store.newjobs import NewJob, new_job
 from ardiq.uniqueness import sameness
 
@@ -160,7 +161,10 @@ class Enqueuable(Generic[P, R]):
     async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
         if self.is_durable(broker):
             return handle(broker, job[0], (await outbox.put_async(broker, [job], self.call_options.using))[0])
-        return handle(broker, job[0], await broker.here().submit(job))
+        answer = await broker.here().submit(job)
+        if job_enqueued.receivers and answer is True:
+            await sync_to_async(self.announce)(broker, [job[0]])
+        return handle(broker, job[0], answer)
 
     def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """``enqueue`` for sync code: a sync client, no event loop. Inside ``transaction.atomic()`` the job
@@ -172,9 +176,20 @@ class Enqueuable(Generic[P, R]):
             return handle(broker, job[0], outbox.put(broker, [job], self.call_options.using)[0])
         if self.waits_for_commit(broker):
             what = f"{self.name} {job[0]}"
-            transactions.at_commit(lambda: broker.submit(job), what, self.call_options.using)
+            transactions.at_commit(lambda: self._send_sync(broker, job), what, self.call_options.using)
             return Job(job[0], broker)
-        return handle(broker, job[0], broker.submit(job))
+        return handle(broker, job[0], self._send_sync(broker, job))
+
+    def _send_sync(self, broker: Broker, job: NewJob) -> Answer:
+        answer = broker.submit(job)
+        if job_enqueued.receivers and answer is True:
+            self.announce(broker, [job[0]])
+        return answer
+
+    def announce(self, broker: Broker, ids: Iterable[str]) -> None:
+        """Send ``job_enqueued`` of jobs of this task that are new in Redis."""
+        lane = self.lane_in(broker)
+        announce(broker.options.queue, ((id, self.name, lane) for id in ids))
 
     def is_durable(self, broker: Broker) -> bool:
         """Whether its jobs go by the outbox: by the call, else by the task, else by the queue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -72,7 +73,21 @@ class Timetables:
 
 
 def hooks_of(queue: str) -> list[ErrorHook]:
-    return [hook for app in owners.of(queue) for hook in app.error_hooks]
+    around = upkeep()
+    found = [hook for app in owners.of(queue) for hook in app.error_hooks]
+    return found if around is None else [_tended(hook, around) for hook in found]
+
+
+def _tended(hook: ErrorHook, around: Around) -> ErrorHook:
+    """A sync hook has its connections looked after, as a job has: it runs in a thread that lives on."""
+    if inspect.iscoroutinefunction(hook):
+        return hook
+
+    def tended(*args: Any) -> Any:
+        with around.sync_job():
+            return hook(*args)
+
+    return tended
 
 
 @asynccontextmanager

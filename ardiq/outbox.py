@@ -21,6 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from ardiq import transactions
 from ardiq.connection import Answer, Broker
 from ardiq.core.errors import BrokerError, QueueFull
+from ardiq.signals import announce, job_enqueued
 from ardiq.store import verbs
 from ardiq.store.newjobs import NewJob
 from ardiq.store.pushes import name_in, pushed, unfolded
@@ -85,6 +86,7 @@ class Parcel:
         except Exception as error:
             self._stays(error)
         self._delete(len(answers))
+        self._announce(answers)
         return answers + self._unanswered()[len(answers) :]
 
     async def push_async(self) -> list[Answer]:
@@ -99,6 +101,8 @@ class Parcel:
         except Exception as error:
             self._stays(error)
         await sync_to_async(self._delete, thread_sensitive=True)(len(answers))
+        if job_enqueued.receivers:
+            await sync_to_async(self._announce)(answers)
         return answers + self._unanswered()[len(answers) :]
 
     def _chunks(self) -> Iterator[list[NewJob]]:
@@ -121,6 +125,11 @@ class Parcel:
         # Anything but a broker that is away is a surprise, and tells where it comes from.
         surprise = None if isinstance(error, BrokerError) else error
         log.warning("%s%s: left in the outbox for a worker to push. %s", what, more, error, exc_info=surprise)
+
+    def _announce(self, answers: list[Answer]) -> None:
+        if job_enqueued.receivers:
+            new = (row for row, answer in zip(self.rows, answers, strict=False) if answer is True)
+            announce(self.broker.options.queue, ((row.job, row.task, row.lane) for row in new))
 
     def _delete(self, count: int) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -25,6 +25,8 @@ class Owner(Protocol):
     lifespan_hooks: list[Lifespan]
     from_settings: bool
 
+    @property
+    def tasks(self) -> Mapping[str, Any]: ...
     @property
     def options(self) -> Options: ...
     @property
@@ -50,6 +52,11 @@ def every() -> list[Owner]:
 def of(queue: str) -> list[Owner]:
     """Those of one queue; built in code before made from settings, because they say more."""
     return sorted((one for one in every() if one.queue_name == queue), key=lambda one: one.from_settings)
+
+
+def task_of(queue: str, name: str) -> Any:
+    """A task of a queue by its name; None for one that this process does not know."""
+    return next((one.tasks[name] for one in of(queue) if name in one.tasks), None)
 
 
 def stop(owner: Owner) -> None:

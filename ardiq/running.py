@@ -18,6 +18,7 @@ from ardiq.core.events import Events
 from ardiq.core.options import Options
 from ardiq.equipment import Finder, Timetables, hooks_of, lifespans_of, relaying, upkeep, worker_options
 from ardiq.owners import Owner
+from ardiq.signals import Courier
 from ardiq.version import __version__
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
@@ -28,7 +29,11 @@ from ardiq.worker.worker import Worker
 
 __all__ = ["build", "default_name", "listening", "queue_names", "run", "run_app", "worker_options"]
 
+HEARD_OUT = 5.0  # seconds that receivers of signals get when the workers have ended
+
 log = logging.getLogger("ardiq.worker")
+
+_courier = Courier(owners.task_of)  # one for all workers of this process, so that signals come in order
 
 
 def queue_names() -> list[str]:
@@ -71,9 +76,10 @@ def build(
 
 
 def listening() -> Events:
-    """Events that the log listens to."""
+    """Events that the log and the signals listen to."""
     events = Events()
     events.subscribe(job_log.write, job_log.wanted)
+    events.subscribe(_courier.hear, _courier.wanted)
     return events
 
 
@@ -118,6 +124,10 @@ async def run(workers: list[Worker], ready: Callable[[], None] | None = None, *,
                 worker.stop(hurry=True)
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
+        finally:
+            # In a thread: receivers may take their time, and lifespans end after the last of them.
+            if _courier.busy and not await asyncio.to_thread(_courier.drain, HEARD_OUT):
+                log.warning("Receivers of job signals were not done within %g s.", HEARD_OUT)
 
 
 T = TypeVar("T")

@@ -72,6 +72,7 @@ ONE_ROOM: dict[str, str] = {
     "models": "admin",  # they lie in no database: rows of the admin's pages, read by its querysets
     "templatetags": "admin",
     "owners": "connection",
+    "signals": "connection",
     "references": "upkeep",
     "enqueuing": "api",
     "overrides": "api",

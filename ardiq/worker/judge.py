@@ -81,7 +81,10 @@ class Judge:
 
     def _conclude(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
         if outcome.ending is Ending.RETURNED:
-            self._settler.add(held, self._success(held, outcome))
+            settlement, problem = self._success(held, outcome)
+            if problem is not None and (hooks := tuple(self._hooks())):
+                return self._after_hooks(hooks, held, problem, lambda: settlement)
+            self._settler.add(held, settlement)
             return None
         record = held.record
         now = self._clock.now()
@@ -100,26 +103,32 @@ class Judge:
         last = verdict.action is Action.FAIL
         failed = last or (verdict.action is Action.RETRY and not isinstance(outcome.error, Retry))
         if failed and outcome.error is not None and (hooks := tuple(self._hooks())):
-            return self._after_hooks(hooks, held, outcome, verdict)
+            return self._after_hooks(
+                hooks, held, outcome.error, lambda: self._settlement(held, outcome, verdict)
+            )
         self._settler.add(held, self._settlement(held, outcome, verdict))
         return None
 
     async def _after_hooks(
-        self, hooks: tuple[ErrorHook, ...], held: Held, outcome: Outcome, verdict: Verdict
+        self,
+        hooks: tuple[ErrorHook, ...],
+        held: Held,
+        error: BaseException,
+        settle: Callable[[], verbs.Settlement],
     ) -> None:
         for hook in hooks:
             try:
                 if inspect.iscoroutinefunction(hook):
-                    await hook(outcome.error, held.context)
-                else:
-                    await asyncio.to_thread(hook, outcome.error, held.context)
+                    await hook(error, held.context)
+                elif inspect.isawaitable(left := await asyncio.to_thread(hook, error, held.context)):
+                    await left
             except BaseException:
                 # Even an exit: the verdict must reach the settler whatever a hook does.
                 log.exception("An on_error hook raised; job %s is not affected.", one_line(held.record.id))
         try:
-            settlement = self._settlement(held, outcome, verdict)
-        except Exception as error:
-            settlement = self._unjudged(held, error)
+            settlement = settle()
+        except Exception as worse:
+            settlement = self._unjudged(held, worse)
         self._settler.add(held, settlement)
 
     def _policy(self, definition: Definition | None) -> Policy:
@@ -159,17 +168,18 @@ class Judge:
         self.tell(events.FAILED, held, error=error)
         return self._failed(held, error, attempts, ran=outcome.ending is Ending.RAISED)
 
-    def _success(self, held: Held, outcome: Outcome) -> verbs.Settlement:
+    def _success(self, held: Held, outcome: Outcome) -> tuple[verbs.Settlement, Exception | None]:
+        """And what was wrong with the result, if it cannot be stored (E6)."""
         record = held.record
         attempts = record.attempts + 1
         try:
             blob = self.packed(held, outcome.value)
         except (EncodeError, TooLarge) as error:
             self.tell(events.FAILED, held, error=error)
-            return self._failed(held, error, attempts, with_traceback=False)
+            return self._failed(held, error, attempts, with_traceback=False), error
         self.tell(events.SUCCEEDED, held)
-        ttl = self._ttl(held, JobStatus.SUCCEEDED)
-        return verbs.finished(record, held.claim, JobStatus.SUCCEEDED, attempts, ttl, held.lease.token, blob)
+        ttl, status = self._ttl(held, JobStatus.SUCCEEDED), JobStatus.SUCCEEDED
+        return verbs.finished(record, held.claim, status, attempts, ttl, held.lease.token, blob), None
 
     def _failed(
         self,

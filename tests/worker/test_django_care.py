@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection, connections
 from django.utils import translation
 
-from ardiq import Ardiq, Job, TaskResult
+from ardiq import Ardiq, Job, TaskResult, signals
 from tests.workers import ROOT, Workers, Working
 
 Make = Callable[..., Working]
@@ -159,3 +159,45 @@ def test_a_language_does_not_leak(app: Ardiq, working: Make, colour: str) -> Non
     task = app.task(name="speak")(speak_async if colour == "async" else speak)
     with working(concurrency=1):
         assert {result(task.enqueue_sync()).value for _ in range(3)} == {"en-us"}
+
+
+def test_receivers_of_signals_and_hooks_use_the_orm(app: Ardiq, working: Make, database: Path) -> None:
+    """H9, F2: sync and async ones, whatever colour the job is."""
+    watch, told = Watch(), []
+
+    def receive(sender: Any, event: Any, **kwargs: Any) -> None:
+        watch.look()
+        told.append(f"signal {event.kind}")
+
+    async def receive_async(sender: Any, event: Any, **kwargs: Any) -> None:
+        await sync_to_async(watch.look)()
+        told.append(f"async signal {event.kind}")
+
+    @app.on_error
+    def hook(error: BaseException, job: Any) -> None:
+        watch.look()
+        told.append("hook")
+
+    @app.on_error
+    async def hook_async(error: BaseException, job: Any) -> None:
+        await sync_to_async(watch.look)()
+        told.append("async hook")
+
+    @app.task(name="sync", max_retries=0)
+    def sync() -> None:
+        raise ValueError
+
+    @app.task(name="async", max_retries=0)
+    async def in_loop() -> None:
+        raise ValueError
+
+    signals.job_failed.connect(receive)
+    signals.job_failed.connect(receive_async)
+    try:
+        with working():
+            for task in (sync, in_loop):
+                assert not task.enqueue_sync().result_sync(timeout=20).success
+    finally:
+        signals.job_failed.disconnect(receive)
+        signals.job_failed.disconnect(receive_async)
+    assert sorted(told) == sorted(["hook", "async hook", "signal failed", "async signal failed"] * 2)

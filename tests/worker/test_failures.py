@@ -119,7 +119,8 @@ def test_hooks_hear_of_every_failed_attempt(
 
 
 def test_which_ends_are_failures(app: Ardiq, working: Make) -> None:
-    """F2: timeouts and the last Retry are told; requested retries, aborts and successes are not."""
+    """F2, E6: timeouts, the last Retry and results that cannot be stored are told; requested retries,
+    aborts and successes are not."""
     heard: list[str] = []
     app.on_error(lambda error, job: heard.append(f"{job.name}: {type(error).__name__}"))
     sleeping = threading.Event()
@@ -140,13 +141,36 @@ def test_which_ends_are_failures(app: Ardiq, working: Make) -> None:
     @app.task(name="fine")
     def fine() -> None: ...
 
+    @app.task(name="odd")
+    def odd() -> object:
+        return object()
+
     with working():
-        jobs = [late.enqueue_sync(), asks.enqueue_sync(), aborted.enqueue_sync(), fine.enqueue_sync()]
+        jobs = [task.enqueue_sync() for task in (late, asks, aborted, fine, odd)]
         assert sleeping.wait(10)
         jobs[2].abort_sync()
         for job in jobs:
             result(job)
-    assert sorted(heard) == ["asks: Retry", "late: TimeoutError"]
+    assert sorted(heard) == ["asks: Retry", "late: TimeoutError", "odd: EncodeError"]
+
+
+def test_a_hook_may_be_any_callable(app: Ardiq, working: Make) -> None:
+    """F2: also an object whose call is async, or a function that returns something to await."""
+    heard: list[str] = []
+
+    class Hook:
+        async def __call__(self, error: BaseException, job: Any) -> None:
+            heard.append("object")
+
+    async def told() -> None:
+        heard.append("returned")
+
+    app.on_error(Hook())
+    app.on_error(lambda error, job: told())
+    task = app.task(name="t", max_retries=0)(lambda: 1 / 0)
+    with working():
+        result(task.enqueue_sync())
+    assert heard == ["object", "returned"]
 
 
 # -- calls that do not fit ------------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""Django signals of what happens to jobs. Each is sent with ``sender``, the task (None for one that this
+process does not know), and ``event``, an ardiq.core.events.Event.
+
+``job_enqueued`` is sent where a job is enqueued, the others in the worker that runs it: by a thread of its
+own, one after the other, so that a receiver may use the ORM and holds up no job. A receiver that raises is
+logged and changes nothing; without receivers nothing is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+
+from django.db import close_old_connections, connections, reset_queries
+from django.dispatch import Signal
+
+from ardiq import owners
+from ardiq.core import events
+from ardiq.core.events import Event
+
+__all__ = [
+    "job_aborted", "job_crashed", "job_enqueued", "job_expired", "job_failed", "job_parked", "job_retried",
+    "job_started", "job_succeeded",
+]  # fmt: skip
+
+MOST = 10_000  # events that may wait for slow receivers; those beyond are dropped and counted
+
+log = logging.getLogger("ardiq")
+
+job_enqueued = Signal()
+job_started = Signal()
+job_succeeded = Signal()
+job_retried = Signal()
+job_failed = Signal()
+job_aborted = Signal()
+job_expired = Signal()
+job_parked = Signal()
+job_crashed = Signal()
+
+_SIGNALS = {
+    events.STARTED: job_started,
+    events.SUCCEEDED: job_succeeded,
+    events.RETRIED: job_retried,
+    events.FAILED: job_failed,
+    events.ABORTED: job_aborted,
+    events.EXPIRED: job_expired,
+    events.PARKED: job_parked,
+    events.CRASHED: job_crashed,
+}
+
+SenderOf = Callable[[str, str], object | None]
+"""(queue, name of a task) -> the task."""
+
+
+def announce(queue: str, made: Iterable[tuple[str, str, str]]) -> None:
+    """Send ``job_enqueued`` of jobs that are new in Redis, here and now: (id, name, lane) of each."""
+    for id, name, lane in made:
+        event = Event(events.ENQUEUED, id, name, queue, lane)
+        job_enqueued.send_robust(sender=owners.task_of(queue, name), event=event)
+
+
+class _Thread(threading.Thread):
+    """Sends what it is handed, in order."""
+
+    def __init__(self, sender_of: SenderOf) -> None:
+        super().__init__(name="ardiq-signals", daemon=True)
+        # Not Queue: putting must be one step, since an exception may be thrown into the thread of a job.
+        self.waiting: SimpleQueue[Event | threading.Event] = SimpleQueue()
+        self.dropped = 0
+        self._sender_of = sender_of
+
+    def run(self) -> None:
+        while True:
+            item = self.waiting.get()
+            if isinstance(item, threading.Event):
+                connections.close_all()
+                item.set()
+                continue
+            _tidy()
+            try:
+                _SIGNALS[item.kind].send_robust(sender=self._sender_of(item.queue, item.name), event=item)
+            except BaseException:
+                # Even an exit: the receivers of the next event must hear of it all the same.
+                log.exception("A receiver of %s raised; the job is not affected.", item.kind)
+            _tidy()
+
+
+def _tidy() -> None:
+    if any(True for _ in connections.all(initialized_only=True)):
+        reset_queries()
+        close_old_connections()
+
+
+class Courier:
+    """A listener of the events of workers (core/events.py) that sends signals."""
+
+    def __init__(self, sender_of: SenderOf) -> None:
+        self._sender_of = sender_of
+        self._thread: _Thread | None = None
+
+    def wanted(self, kind: str) -> bool:
+        """Whether anybody receives such a signal. Called on the loop, again and again."""
+        signal = _SIGNALS.get(kind)
+        if signal is None or not signal.receivers:
+            return False
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = _Thread(self._sender_of)
+            self._thread.start()
+        return True
+
+    def hear(self, event: Event) -> None:
+        """Called in any thread."""
+        thread, signal = self._thread, _SIGNALS.get(event.kind)
+        if thread is None or signal is None or not signal.receivers:
+            return
+        if thread.waiting.qsize() < MOST:
+            thread.waiting.put(event)
+            return
+        thread.dropped += 1
+        if thread.dropped & (thread.dropped - 1) == 0:
+            log.warning("Receivers of job signals are too slow; %d were left out so far.", thread.dropped)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything was ever heard that may not have been sent."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until what was heard so far has been sent. Answers whether it has."""
+        if self._thread is None:
+            return True
+        done = threading.Event()
+        self._thread.waiting.put(done)
+        return done.wait(seconds)
