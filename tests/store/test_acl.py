@@ -13,6 +13,7 @@ import pytest
 
 from ardiq import Ardiq, BrokerError
 from ardiq.core.job import JobStatus
+from ardiq.management import overview
 from ardiq.store import fsck, inspector, verbs
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
@@ -161,6 +162,10 @@ def test_the_viewer(url: str, boss: Ardiq) -> None:
             change()
     store.close()
     assert boss.queue_size_sync() == 1
+    app.cron(every=60, name="beat")(lambda: None)
+    seen = overview.read(app.options)
+    assert seen.counts.statuses[JobStatus.QUEUED] == 1 and len(seen.schedules) == 1
+    assert seen.heads.lanes["default"] and not seen.info.version, "INFO is not allowed, and not needed"
 
 
 def test_a_password_that_changes_heals(url: str) -> None:
