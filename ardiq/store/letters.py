@@ -17,6 +17,7 @@ from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, Part, id_text, script
 from ardiq.store.verbs import CHUNK
 
+PIECE = 200  # jobs in one script of those that rewrite or remove records: about 2 ms of the server (R9)
 STRAYS = 20  # letters at each end of a group that are looked at for those that are none any more
 ENDED = "SFAX"  # letters of states, as records begin
 FAILED = "F"
@@ -185,11 +186,16 @@ def these(act: Act, ids: Iterable[str], limit: int | None = None, told: Told | N
     rest, done = list(dict.fromkeys(ids)), 0
     while rest and (limit is None or done < limit):
         most = CHUNK if limit is None else min(CHUNK, limit - done)
-        (count,) = yield [act(rest[:most], done)]
-        done, rest = done + count, rest[most:]
+        done += sum((yield _pieces(act, rest[:most], done)))
+        rest = rest[most:]
         if told:
             told(done, len(rest))
     return done
+
+
+def _pieces(act: Act, ids: Sequence[str], done: int) -> list[Call]:
+    """The calls for some ids, which go in one round trip."""
+    return [act(ids[at : at + PIECE], done + at) for at in range(0, len(ids), PIECE)]
 
 
 def every(
@@ -211,15 +217,15 @@ def every(
     while (ids or left) and (limit is None or done < limit):
         most = CHUNK if limit is None else limit - done
         now, ids = ids[:most], ids[most:]
-        calls = [act(now, done)] if now else []
+        calls = _pieces(act, now, done)
         turn = bool(left) and not ids
         if turn:
             calls.append(oldest(keys, left, until, task=task, group=group))
         answers = yield calls
-        done += answers[0] if now else 0
         if turn:
-            page = answers[-1]
+            page = answers.pop()
             ids, left = page.ids, page.left
+        done += sum(answers)
         if told:
             told(done, left + len(ids))
     return done
@@ -247,7 +253,7 @@ def purge(keys: Keys, places: Sequence[str], told: Told | None = None) -> Steps[
     for place, left in zip(places, sizes, strict=True):
         until: Part = ""
         while left > 0:
-            argv: list[Part] = [place, min(CHUNK, left), until]
+            argv: list[Part] = [place, min(PIECE, left), until]
             ((until, looked, gone),) = yield [script("purge").call(keys.prefix, argv, tuple)]
             left, rest, done = (left - looked if looked else 0), rest - looked, done + gone
             if told:

@@ -264,7 +264,7 @@ def test_a_purge(
     code, text = said("purge", *place, "--yes")
     assert code == 0 and text.endswith(f"{len(gone):,} deleted.\n")
     if status == "high":
-        assert text.startswith("  500 so far, 100 left to look at\n")
+        assert text.startswith("  200 so far, 400 left to look at\n")
     for these in jobs.values():
         for job in (these[0], these[-1]):
             assert (job.status_sync() is JobStatus.NOT_FOUND) == (job in gone)

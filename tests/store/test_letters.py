@@ -146,11 +146,15 @@ def test_what_others_left_behind_is_dropped_by_whoever_looks(bench: Bench) -> No
         bench.redis.delete(bench.keys.job(id))
     bench.redis.set(bench.keys.job("f"), bench.redis.get(bench.keys.job("c")).replace(b"F", b"S", 1))
     assert groups(bench) == {"0f": (3, "e")}
+    assert bench.state()["ended:failed"] == ["a", "b", "c", "d", "e", "f", "x"]
     bench.redis.zrem(bench.keys.ended(JobStatus.FAILED), "f")
     found = letters.drive(bench.store, letters.found_groups(bench.keys, 10))
     assert [(one.count, one.job) for one in found] == [(3, "e")]
     assert bench.state()["ended:failed"] == ["c", "d", "e"], "tidied"
     assert set(bench.state()["fingerprints"]) == {"c", "d", "e"}
+    bench.redis.delete(bench.keys.job("c"))
+    assert bench.run(inspector.tidy(bench.keys)) == 1
+    assert set(bench.state()["fingerprints"]) == {"d", "e"} == set(bench.state()["letters:0f"])
 
 
 def test_the_check_finds_and_mends_a_group_that_is_wrong(bench: Bench) -> None:
@@ -221,7 +225,7 @@ def test_spread_over_time(bench: Bench) -> None:
     due = [score for _, score in bench.redis.zrange(bench.keys.scheduled, 0, -1, withscores=True)]
     assert bench.lane() == ["000"] and len(due) == 519
     steps = [int(later - sooner) for sooner, later in pairwise(due)]
-    assert set(steps[:498]) == {250} and 250 <= max(steps) < 2_000, "a page later is that much later"
+    assert steps.count(250) >= 515 and 250 <= min(steps) <= max(steps) < 2_000, "between scripts a bit more"
     record = bench.record("001")
     assert record.status is JobStatus.SCHEDULED and record.flags & 4 and record.at == due[0]
     assert bench.record("000").flags == 0 and bench.redis.llen(bench.keys.wake) == 1

@@ -75,6 +75,7 @@ def test_what_no_task_raised(
 ) -> None:
     """F1, E6, F3, S3: refused calls, results that cannot be stored and unknown tasks are grouped by task."""
     monkeypatch.setattr(retry, "PARK_UNTIL_MS", 0)
+    app.send_sync("add", 1, 2, 3)  # by somebody who knows it with other arguments
 
     @app.task(name="add", max_retries=0)
     async def add(a: int) -> Any:
@@ -87,8 +88,9 @@ def test_what_no_task_raised(
     add.enqueue_sync(1)
     app.send_sync("nobody.knows.it")
     with working():
-        found = {(one.type, one.where) for one in groups(app, 3)}
+        found = {(one.type, one.where) for one in groups(app, 4)}
     assert found == {
+        ("TypeError", "add"),
         ("ardiq.core.errors.BadSignature", "add"),
         ("ardiq.core.errors.EncodeError", "add"),
         ("ardiq.core.errors.UnknownTask", "nobody.knows.it"),
