@@ -33,11 +33,11 @@ def database(tmp_path: Path, django_db_blocker: Any, settings: Any) -> Iterator[
     """A database in a file, which every thread opens for itself."""
     path = tmp_path / "care.sqlite3"
     sqlite3.connect(path).execute("CREATE TABLE word (text TEXT)")
-    before = connections.settings["default"]["NAME"]
-    connections.settings["default"]["NAME"] = str(path)
-    connections["default"].close()
+    # Laid aside and not closed: the database of the other tests is in memory, and gone with its connection.
     opened = connections["default"]
     del connections["default"]
+    before = connections.settings["default"]["NAME"]
+    connections.settings["default"]["NAME"] = str(path)
     with django_db_blocker.unblock():
         yield path
     connections.settings["default"]["NAME"] = before
