@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from ardiq.store.letters import Told
 
@@ -51,7 +51,7 @@ def progress(write: Callable[[str], object]) -> Told:
     return told
 
 
-def accept_stock_options(command: BaseCommand, parser: CommandParser) -> None:
+def accept_stock_options(parser: CommandParser) -> None:
     """Let a subcommand take Django's own options behind its name, too."""
     stock = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     for option in ("-v", "--verbosity"):

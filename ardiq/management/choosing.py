@@ -43,6 +43,8 @@ def locate(
 
 def check_selection(options: dict[str, Any], filters: bool = True) -> None:
     chosen = bool(options["ids"]) + bool(options["task"] or options["group"]) + options["all"]
+    if options["ids"] and options["limit"] is not None:
+        raise CommandError("--limit goes with --task, --group and --all: leave it out.")
     if chosen != 1:
         raise CommandError(
             "Name jobs by their ids, or dead letters by --task, --group or --all: one of these."

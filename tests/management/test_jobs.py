@@ -338,6 +338,7 @@ def test_at_a_real_terminal(workers: Workers, app: Ardiq, failed: list[Job[Any]]
         (["retry", "x", "--all"], "one of these"),
         (["delete", "--all", "--task", "t"], "one of these"),
         (["abort"], "Name jobs by their ids"),
+        (["delete", "x", "--limit", "3"], "--limit goes with --task, --group and --all"),
         (["retry", "--all", "--per-second", "0"], "--per-second 0: give a number above 0"),
         (["list", "--limit", "0"], "--limit 0: give a whole number above 0"),
         (["list", "--lane", "high", "--status", "failed"], "--lane is about jobs that wait"),

@@ -29,13 +29,13 @@ class Command(BaseCommand):
 
         def verb(name: str, help: str) -> CommandParser:
             made: CommandParser = verbs.add_parser(name, help=help, description=help)
-            asking.accept_stock_options(self, made)
+            asking.accept_stock_options(made)
             made.add_argument(
                 "--queue", action="append", metavar="NAME", help="a queue; default: all, or that of the job"
             )
             return made
 
-        one = verb("list", "Jobs, the latest first; or with --groups what they failed of.")
+        one = verb("list", "Jobs, nearest to now first; or with --groups what they failed of.")
         one.add_argument("--status", action="append", choices=STATUSES, help="may be given several times")
         one.add_argument("--task", default="", metavar="NAME", help="jobs of this task")
         one.add_argument("--lane", action="append", metavar="NAME", help="jobs that wait in this lane")
@@ -70,6 +70,9 @@ class Command(BaseCommand):
             done = getattr(self, f"_{options['verb']}")(options)
         except ArdiqError as error:
             raise CommandError(" ".join(str(error).split())) from error
+        except KeyboardInterrupt:
+            self._say("Interrupted: what was done so far stays done.")
+            raise SystemExit(130) from None
         if not done:
             raise SystemExit(1)
 
@@ -239,9 +242,9 @@ class Command(BaseCommand):
         own = self._one_queue(options)
         lane, status = options["lane"], options["status"]
         lanes = own.options.priorities
-        places = [f"lane:{lane}"] if lane else inspector.places([JobStatus(status)], lanes)
+        places = [f"lane:{lane}"] if lane is not None else inspector.places([JobStatus(status)], lanes)
         count = sum(own.store.run_many(letters.size(own.keys, place) for place in places))
-        if lane and not count and lane not in lanes:
+        if lane is not None and not count and lane not in lanes:
             raise CommandError(f"There is no lane {jobs.line(lane)!r}; there are {', '.join(lanes)}.")
         if not count:
             self._say("There is nothing to delete.")
