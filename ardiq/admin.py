@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.contrib import admin
 
 from ardiq.adminui.jobs import JobAdmin
+from ardiq.adminui.outbox import OutboxAdmin
 from ardiq.adminui.places import QueueAdmin, WorkerAdmin
-from ardiq.models import Job, Queue, Worker
+from ardiq.models import Job, Outbox, Queue, Worker
 
-__all__ = ["JobAdmin", "QueueAdmin", "WorkerAdmin"]
+__all__ = ["JobAdmin", "OutboxAdmin", "QueueAdmin", "WorkerAdmin"]
 
 admin.site.register(Job, JobAdmin)
 admin.site.register(Queue, QueueAdmin)
 admin.site.register(Worker, WorkerAdmin)
+admin.site.register(Outbox, OutboxAdmin)

@@ -1,7 +1,11 @@
 """System checks of the ARDIQ setting: ``ardiq.E0xx`` as listed in ``core/rules.py``; never the network.
 
+W002 and W003 are those of tablechecks.py.
+
 ====  ==========================================================================
 W001  REDIS_URL is ``embedded://`` while DEBUG is off
+W002  durable jobs or tasks with once=... lack their tables in a database
+W003  a database that must have those tables cannot be asked
 ====  ==========================================================================
 """
 

@@ -3,13 +3,14 @@
 What differs between a test and its subprocesses comes through the environment:
 
 ``ARDIQ_TEST_SETTINGS``  the setting ARDIQ as JSON
-``ARDIQ_TEST_DATABASE``  file of the SQLite database; in memory without it
+``ARDIQ_TEST_DATABASE``  file of the SQLite database, or the URL of one of PostgreSQL; in memory without it
 ``ARDIQ_TEST_APPS``      more apps, separated by commas, such as tests.shop
 ``ARDIQ_TEST_DEBUG``     DEBUG is on when this is set
 """
 
 import json
 import os
+from urllib.parse import urlsplit
 
 SECRET_KEY = "only-for-tests"
 ALLOWED_HOSTS = ["*"]
@@ -55,8 +56,17 @@ TEMPLATES = [
     }
 ]
 
+_database = urlsplit(os.environ.get("ARDIQ_TEST_DATABASE", ":memory:"))
 DATABASES = {
     "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _database.path[1:],
+        "USER": _database.username,
+        "HOST": _database.hostname,
+        "PORT": _database.port,
+    }
+    if _database.scheme == "postgresql"
+    else {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("ARDIQ_TEST_DATABASE", ":memory:"),
         "OPTIONS": {"timeout": 20},

@@ -54,6 +54,7 @@ FLOORS: dict[str, int] = {
     "backend": 4,
     "outbox": 4,
     "relay": 4,
+    "tablechecks": 4,
     "once": 3,
     "admin": 4,
     "adminui": 4,
@@ -92,6 +93,7 @@ ONE_ROOM: dict[str, str] = {
     "deadletters": "api",
     "outbox": "api",  # how a call leaves, like transactions
     "relay": "api",
+    "tablechecks": "api",
     "once": "upkeep",
     "tables": "upkeep",
 }

@@ -1,0 +1,74 @@
+"""What waits in the outbox of the default database: usually nothing, and then it says why."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db import connections, router
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ardiq.adminui.text import plain
+from ardiq.models import Outbox
+
+
+class OutboxAdmin(admin.ModelAdmin):
+    """Read only: rows are written by transactions and deleted when Redis has their jobs."""
+
+    actions: Any = None
+    list_display = ["task_name", "job_id", "queue", "lane", "age", "attempts", "last_error"]
+    list_filter = ["queue"]
+    search_fields = ["job", "task"]
+    fields = ["task_name", "job_id", "queue", "lane", "created", "age", "size", "attempts", "last_error"]
+    readonly_fields: ClassVar[Any] = fields
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_queue_permission(self, request: HttpRequest, queue: str) -> bool:
+        """Whether the user may see anything of a queue. For projects to override."""
+        return True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Outbox]:
+        every = super().get_queryset(request).defer("tail")
+        names = every.order_by().values_list("queue", flat=True).distinct()
+        return every.filter(queue__in=[name for name in names if self.has_queue_permission(request, name)])
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        alias = router.db_for_read(Outbox)
+        if Outbox._meta.db_table not in connections[alias].introspection.table_names():
+            text = _("The outbox has no table in the database “%(alias)s” yet: manage.py migrate ardiq")
+            messages.warning(request, text % {"alias": alias})
+            return redirect(reverse("admin:index", current_app=self.admin_site.name))
+        return super().changelist_view(request, extra_context)
+
+    @admin.display(description=gettext_lazy("task"), ordering="task")
+    def task_name(self, row: Outbox) -> str:
+        return plain(row.task, 200)
+
+    @admin.display(description=gettext_lazy("job"), ordering="job")
+    def job_id(self, row: Outbox) -> str:
+        return plain(row.job, 200)
+
+    @admin.display(description=gettext_lazy("waits since"), ordering="created")
+    def age(self, row: Outbox) -> str:
+        now = timezone.now()
+        return timesince(min(row.created, now), now)
+
+    @admin.display(description=gettext_lazy("last error"), ordering="error")
+    def last_error(self, row: Outbox) -> str:
+        return plain(row.error, 300) or "-"
