@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def test_a_child_that_dies(workers: Workers, app: Ardiq) -> None:
         info = job.info_sync()
         assert info is not None and info.crashes == 0 and len(info.attempts) == 2
     # What the system does when memory runs out, to one that is at work and to one that is not.
-    job = app.send_sync("grind", 2)
+    job = app.send_sync("grind", 1)
     os.kill(begun(workers, job), signal.SIGKILL)
     found = result(job)
     assert found.success and found.tries == 2
@@ -474,6 +475,25 @@ def test_no_more_at_once_than_there_are_processes_for(
         assert [job.result_sync(timeout=20).value for job in jobs] == ["counted"] * len(jobs)
     assert len(there) == len(jobs) and max(there) == most
     assert set(back) == {task.name}
+
+
+def test_no_process_to_be_had(
+    app: Ardiq, working: Callable[..., Working], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 46: the job is put off, uncharged, and not lost; the worker goes on."""
+    tried = []
+
+    def refuse(*args: object) -> None:
+        tried.append(1)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(ForkServerProcess, "start", refuse)
+    task = app.task(executor="process")(crunch)
+    with working():
+        job = task.enqueue_sync(1)
+        until(lambda: len(tried) >= 2, 20, "a second try")
+        info = job.info_sync()
+    assert info is not None and (info.tries, info.crashes, info.status.finished) == (0, 0, False)
 
 
 def test_one_that_children_do_not_find(app: Ardiq, working: Callable[..., Working]) -> None:
