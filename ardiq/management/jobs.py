@@ -155,7 +155,7 @@ class Whole:
             ("ended", moment(record.at if ended else None)),
             ("waited", times.duration(one.wait_ms) if one.wait_ms is not None else ""),
             ("ran", times.duration(one.ran_ms) if one.ran_ms is not None else ""),
-            ("progress", _progress(progress) if progress else ""),
+            ("progress", _progress(progress, one.hide(progress.message)) if progress else ""),
         ]
         return [(name, text) for name, text in found if text]
 
@@ -220,8 +220,9 @@ class Whole:
             "arguments": [[name, value] for name, value in one.arguments],
             "headers": self.headers(),
             "traceback": error.traceback if error else "",
-            "result": one.masked_value(one.result.value) if one.result and one.result.success else None,
-            "progress": [progress.done, progress.total, progress.message, progress.at] if progress else None,
+            "result": one.hide(pretty(one.masked_value(one.result.value))) if one.result and not error else "",
+            "progress": progress
+            and [progress.done, progress.total, one.hide(progress.message), progress.at],
             "runs": [
                 {
                     "number": run.number, "status": run.status.value,
@@ -247,9 +248,9 @@ def data(queue: str, one: Reading) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _progress(told: Progress) -> str:
+def _progress(told: Progress, message: str) -> str:
     total = "" if told.total is None else f" of {told.total:g}, {told.percent} %"
-    message = f": {told.message}" if told.message else ""
+    message = f": {message}" if message else ""
     return line(f"{told.done:g}{total}{message} ({times.relative(told.at)})")
 
 
