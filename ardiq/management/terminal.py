@@ -53,14 +53,20 @@ class Plain:
         return shutil.get_terminal_size().columns if self._terminal else None
 
     def show(self, blocks: Iterable[Block]) -> None:
-        for pieces in laid_out(blocks, self._room):
-            self._out.write(_text(pieces) + "\n")
+        try:
+            for pieces in laid_out(blocks, self._room):
+                self._out.write(_text(pieces) + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            # Whoever reads has seen enough, as head has. What is still in the buffer must go somewhere, or
+            # the interpreter complains at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            raise SystemExit(0) from None
 
     def watch(self, page: Page, seconds: float) -> None:
         if not self._terminal:
             while True:
                 self.show([*page(), []])
-                self._out.flush()
                 time.sleep(seconds)
         try:
             self._out.write(_ENTER)

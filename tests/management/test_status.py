@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -21,7 +23,7 @@ from ardiq.store.client import Store
 from tests.faults.servers import HurtServer
 from tests.management.terminal import Terminal
 from tests.server import admin
-from tests.workers import Workers, Working, until
+from tests.workers import ROOT, Workers, Working, until
 
 Make = Callable[..., Working]
 Open = Callable[..., Terminal]
@@ -330,6 +332,23 @@ def test_watching_into_a_pipe(app: Ardiq, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(terminal.time, "sleep", sleep)
     text = said(app, "--watch")
     assert looks == [2.0] * 3 and text.count("Jobs") == 3 and "\x1b" not in text
+
+
+def test_into_a_pipe_that_is_closed(workers: Workers) -> None:
+    """I: ``ardiq_status | head -1`` ends without a complaint, once or again and again."""
+    for arguments in ("", "--watch 0.2"):
+        command = (
+            f"{sys.executable} tests/manage.py ardiq_status --queue {workers.queue} {arguments} | head -1"
+        )
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=ROOT,
+            env=workers.environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.stdout.startswith(f"{workers.queue} at ") and done.stderr == ""
 
 
 def test_without_rich(app: Ardiq, workers: Workers, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
