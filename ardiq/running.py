@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, nullcontext, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from ardiq import conf, isolated, owners
@@ -175,6 +176,20 @@ async def _wind_up() -> None:
             await asyncio.get_running_loop().shutdown_asyncgens()
 
 
+def stop_all(workers: list[Worker], hurry: bool) -> str:
+    """Stop them, as a signal asks for. Answers what that means for what they run, for the log."""
+    count = sum(worker.running for worker in workers)
+    grace = max(worker.options.grace_ms for worker in workers) / 1000
+    for worker in workers:
+        worker.stop(hurry)
+    if not count:
+        return "Stopping; no job is running."
+    jobs = "1 running job" if count == 1 else f"{count} running jobs"
+    if hurry:
+        return f"Stopping at once; {jobs} {'is' if count == 1 else 'are'} handed back."
+    return f"Stopping; {jobs} may end within {grace:g} s."
+
+
 def run_app(app: Owner, burst: bool) -> None:
     """Run one queue here, as ``Ardiq.run`` promises. Raises SystemExit when this process should end, because
     jobs that do not stop have taken its slots."""
@@ -192,7 +207,7 @@ def run_app(app: Owner, burst: bool) -> None:
         main_thread = threading.current_thread() is threading.main_thread()
         with (
             owners.stopped_by(app, stop),
-            signals.answered(worker.stop) if main_thread else nullcontext(),
+            signals.answered(partial(stop_all, [worker])) if main_thread else nullcontext(),
         ):
             await run([worker], burst=burst)
         return worker.exit_code

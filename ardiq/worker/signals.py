@@ -16,16 +16,17 @@ NUMBERS = children.SIGNALS
 AT_ONCE = 130  # exit code after the third
 
 _GONE = "The parent process is gone"
-_WORDS = ("Stopping; running jobs may end.", "Stopping at once; running jobs are handed back.")
+AT_MOST = 2  # signals that are answered with words; the next one ends the process
 
 log = logging.getLogger("ardiq.worker")
 
 
 @contextmanager
-def answered(stop: Callable[[bool], None], for_good: bool = False) -> Iterator[None]:
+def answered(stop: Callable[[bool], str], for_good: bool = False) -> Iterator[None]:
     """Answer SIGTERM and SIGINT on the running loop, this process's own and those that a parent passes on;
-    ``stop(hurry)`` is called for the first two. A signal that comes both ways counts once. ``for_good``: the
-    process ends after this, and a signal that comes too late must not look like a death."""
+    ``stop(hurry)`` is called for the first two, and answers what that means, for the log. A signal that comes
+    both ways counts once. ``for_good``: the process ends after this, and a signal that comes too late must
+    not look like a death."""
     loop = asyncio.get_running_loop()
     level = own = told = 0
 
@@ -33,11 +34,10 @@ def answered(stop: Callable[[bool], None], for_good: bool = False) -> Iterator[N
         nonlocal level
         while level < to:
             level += 1
-            log.info("%s: %s", who, _WORDS[level - 1])
-            stop(level == 2)
+            log.info("%s: %s", who, stop(level == AT_MOST))
 
     def ask(to: int, who: str) -> None:
-        if to > len(_WORDS):
+        if to > AT_MOST:
             os._exit(AT_ONCE)
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(rise, to, who)

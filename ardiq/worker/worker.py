@@ -180,6 +180,11 @@ class Worker:
         if hurry:
             self._hurry.set()
 
+    @property
+    def running(self) -> int:
+        """Jobs that run just now."""
+        return self._slots.running if self._pump is not None else 0
+
     def recycle(self, why: str, clean: bool = False) -> None:
         """Drain like a stop, so that a new process can take over from this one: it exits with 75 unless
         that is ``clean``, the planned end of a life."""

@@ -56,7 +56,7 @@ def test_the_second_signal(workers: Workers, app: Ardiq) -> None:
     job = app.send_sync("nap", 30)
     until(lambda: workers.notes("start"))
     process.signal()
-    until(lambda: "Stopping; running jobs may end" in process.text)
+    until(lambda: "SIGTERM: Stopping; 1 running job may end within 25 s." in process.text)
     time.sleep(0.2)
     assert process.popen.poll() is None
     begin = time.monotonic()
@@ -73,7 +73,7 @@ def test_the_third_signal(workers: Workers, app: Ardiq) -> None:
     process = workers.start(LEASE_MS=1_000)
     job = app.send_sync("insist")
     until(lambda: workers.notes("start"))
-    for count, words in enumerate(("running jobs may end", "at once", ""), 1):
+    for count, words in enumerate(("1 running job may end", "at once; 1 running job is handed back.", ""), 1):
         process.signal()
         if words:
             until(lambda words=words: words in process.text, what=f"signal {count}")  # type: ignore[misc]

@@ -59,6 +59,8 @@ def test_several_workers(workers: Workers, app: Ardiq) -> None:
     text = process.text
     assert (text.count("worker shop"), text.count("Stop it with"), text.count("Stopped.")) == (1, 1, 1), text
     assert "processes    3, each with what follows" in text
+    stops = [line.split()[2] for line in text.splitlines() if "SIGTERM: Stopping; no job is running." in line]
+    assert sorted(stops) == ["shop.1", "shop.2", "shop.3"], text
 
 
 @pytest.mark.fault("2", "a child of a supervisor is killed")
@@ -136,7 +138,7 @@ def test_the_second_signal(workers: Workers, app: Ardiq) -> None:
     jobs = [app.send_sync("nap", 30) for _ in range(4)]
     until(lambda: len(workers.notes("start")) == 4)
     process.signal()
-    until(lambda: process.text.count("running jobs may end") == 2)
+    until(lambda: process.text.count("2 running jobs may end within 5 s.") == 2)
     begin = time.monotonic()
     process.signal()
     assert process.ends(30) == 0, process.text

@@ -8,6 +8,8 @@ import os
 import sys
 import threading
 from argparse import BooleanOptionalAction
+from functools import partial
+from multiprocessing import current_process
 from typing import Any
 
 from django.conf import settings
@@ -73,8 +75,8 @@ class Command(BaseCommand):
         if wanted and reload.CHILD not in os.environ:
             raise SystemExit(reload.Parent(self.stderr.write).run())
         self._reloading = bool(wanted)
-        self._set_up_logging(options["verbosity"])
         limits, name = self._limits(options), options["name"] or running.default_name()
+        self._set_up_logging(options["verbosity"], name)
         speaks = options["verbosity"] > 0 and not self._member
         lines = banner.lines(name, queues, options["burst"], options["processes"] or 1) if speaks else []
         if lines and self._shown.url:
@@ -132,14 +134,18 @@ class Command(BaseCommand):
         how = "Code changes restart it. " if self._reloading else ""
         self.stdout.write(f"{how}Stop it with Ctrl-C; -v 2 logs every job.")
 
-    def _set_up_logging(self, verbosity: int) -> None:
+    def _set_up_logging(self, verbosity: int, name: str) -> None:
         """Show log lines on stderr, unless the project has said in LOGGING where they go."""
         job_log.carry_job_ids()
+        if self._member:
+            # A format of the project tells several workers apart by %(processName)s.
+            current_process().name = name
         log = logging.getLogger("ardiq")
         if log.handlers or log.level:
             return
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        who = "%(processName)s " if self._member else ""
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {who}%(levelname)-7s %(message)s"))
         log.addHandler(handler)
         log.propagate = False
         levels = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
@@ -157,12 +163,8 @@ class Command(BaseCommand):
             for options in queues
         ]
 
-        def stop(hurry: bool) -> None:
-            for worker in workers:
-                worker.stop(hurry)
-
         # Before the greeting: whoever reads it may already ask for a graceful stop.
-        with signals.answered(stop, for_good=processes.from_command_line(self)):
+        with signals.answered(partial(running.stop_all, workers), for_good=processes.from_command_line(self)):
             state = Health([(worker, worker.options.lease_ms) for worker in workers])
             with self._shown.showing(state.look):
                 turning = asyncio.ensure_future(state.turn()) if self._shown else None
