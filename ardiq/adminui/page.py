@@ -44,6 +44,7 @@ class JobPage(DoingAdmin):
         return [
             (None, {"fields": facts}),
             (_("Call"), {"fields": ["arguments"]}),
+            *([(_("Progress"), {"fields": ["how_far"]})] if obj.view.progress else []),
             *((title, {"fields": fields}) for title, fields in outcome),
             timing,
             (_("Attempts"), {"fields": ["runs"]}),
@@ -101,6 +102,23 @@ class JobPage(DoingAdmin):
             problem=problem,
             size=job.view.size,
             dump=None if raw is None else dump(raw),
+        )
+
+    @admin.display(description=gettext_lazy("progress"))
+    def how_far(self, job: Job) -> SafeString:
+        """As the task has told it last: numbers, its words, when."""
+        told = job.view.progress
+        if told is None:
+            return format_html("{}", times.NOTHING)
+        done = f"{told.done:,.12g}"
+        count = _("%s done") % done
+        if told.total is not None:
+            count = _("%(done)s of %(total)s (%(percent)d %%)") % {
+                "done": done, "total": f"{told.total:,.12g}", "percent": told.percent,
+            }  # fmt: skip
+        words = f": {plain(job.reading.hide(told.message))}" if told.message else ""
+        return format_html(
+            '{}{} <span class="ardiq-quiet">({})</span>', count, words, times.relative(told.at)
         )
 
     @admin.display(description=gettext_lazy("result"))

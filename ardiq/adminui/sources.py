@@ -124,7 +124,7 @@ class JobSource:
     def _views(self, alias: str, ids: list[str]) -> list[JobView | None]:
         own = broker_of(alias)
         if len(ids) == 1:  # the page of a job shows all of it; a list does not
-            return list(own.store.run(inspector.jobs(own.keys, ids)))
+            return list(own.store.run(inspector.job(own.keys, ids[0])))
         parts = [inspector.rows(own.keys, ids[at : at + ROWS]) for at in range(0, len(ids), ROWS)]
         return [view for part in own.store.run_many(parts) for view in part]
 

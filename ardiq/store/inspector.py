@@ -7,12 +7,14 @@ values, never a raw reply. Nothing here reads a whole collection: scripts look a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ardiq.core.job import ENDED, KEPT, LETTERS, JobRecord, JobStatus
+from ardiq.core.reports import Progress, read_progress
 from ardiq.store import verbs
 from ardiq.store.keys import Keys
+from ardiq.store.reports import with_progress
 from ardiq.store.scripts import Call, Part, script
 
 STRETCH = 400  # most jobs that one script looks at: less than 2 ms of the server (R9)
@@ -77,6 +79,8 @@ class JobView:
     problem: str = ""
     cut: bool = False
     raw: bytes = b""
+    progress: Progress | None = None
+    """Only where one job is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,20 @@ def jobs(keys: Keys, ids: Sequence[str]) -> Call:
         call.command,
         lambda reply: [view(id, raw, len(raw)) if raw else None for id, raw in zip(ids, reply, strict=True)],
     )
+
+
+def job(keys: Keys, id: str) -> Call:
+    """One whole job with its progress, in a list; [None] where there is none."""
+    call = with_progress(keys, id)
+
+    def decode(reply: list[bytes | None]) -> list[JobView | None]:
+        raw, told = reply
+        found = view(id, raw, len(raw)) if raw else None
+        if found is None or found.record is None:
+            return [found]
+        return [replace(found, progress=read_progress(told, found.record))]
+
+    return Call(call.command, decode)
 
 
 def view(id: str, raw: bytes, size: int) -> JobView:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from ardiq import current_job
 from tests.admin.conftest import CARD, LIST, Shop, SignIn, Work, job, page
 
 
@@ -55,6 +56,27 @@ def test_secrets_are_masked_by_name(boss: Client, shop: Shop, work: Work) -> Non
         assert CARD not in text and "card" in text and "9.5" in text
     text = page(boss, nested)
     assert "sesame" not in text and "ann" in text
+
+
+def test_progress(boss: Client, sign_in: SignIn, shop: Shop, work: Work) -> None:
+    """E4, S8: how far the job is, escaped, without the secrets of the call, and only for who may see those;
+    a job that tells nothing has no such line."""
+
+    @shop.app.task(name="shop.import")
+    def load(total: int | None, token: str) -> None:
+        told = current_job()
+        assert told is not None
+        told.progress(1_250_000, total, f"<b>{token}</b> & more")
+
+    id = finished(shop, work, load.enqueue_sync(5_000_000, "sesame-street").id)
+    text = page(boss, id)
+    assert "1,250,000 of 5,000,000 (25 %): &lt;b&gt;***&lt;/b&gt; &amp; more" in text
+    assert "sesame" not in text and "<b>" not in text
+    assert "1,250,000" not in page(sign_in("view_job"), id)
+    endless = finished(shop, work, load.enqueue_sync(None, "sesame-street").id)
+    assert "1,250,000 done: " in page(boss, endless)
+    silent = finished(shop, work, shop.add.enqueue_sync(1).id)
+    assert "Progress" not in page(boss, silent)
 
 
 def test_a_model_instance_is_not_fetched(boss: Client, shop: Shop, django_assert_num_queries: object) -> None:
