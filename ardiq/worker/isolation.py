@@ -107,7 +107,8 @@ class Telling:
             self.flush()
         elif not self._waits:
             self._waits = True
-            self._loop.call_soon_threadsafe(self._loop.call_later, PERIOD, self.flush)
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and this process is about to
+                self._loop.call_soon_threadsafe(self._loop.call_later, PERIOD, self.flush)
 
     def flush(self) -> None:
         """Send what has gathered."""
