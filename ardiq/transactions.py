@@ -33,8 +33,9 @@ def at_commit(push: Callable[[], object], what: str, using: str | None = None) -
     """Run ``push`` when the open transaction commits, and never when it is rolled back.
 
     Should Redis fail just then, the data is committed all the same and ``what`` is not enqueued. That is
-    logged with its name, and raised out of the ``atomic()`` block, so that nobody takes it for done. A queue
-    that is full is only logged: the data is stored, and a request that has done its part goes on.
+    logged with its name, and raised out of the ``atomic()`` block, so that nobody takes it for done; Django
+    then drops the hooks that were registered after this one. A queue that is full is only logged: the data is
+    stored, and a request that has done its part goes on.
     """
 
     def pushed() -> None:
