@@ -207,7 +207,10 @@ class Whole:
             yield from _block(error.traceback)
         elif one.result is not None:
             yield "title", "result"
-            yield from _block(one.hide(pretty(one.masked_value(one.result.value))))
+            yield from _block(self._result(one))
+
+    def _result(self, one: Reading) -> str:
+        return one.hide(pretty(one.masked_value(one.result.value))) if one.result else ""
 
     def data(self) -> dict[str, Any]:
         """For machines; times in epoch ms."""
@@ -220,7 +223,7 @@ class Whole:
             "arguments": [[name, value] for name, value in one.arguments],
             "headers": self.headers(),
             "traceback": error.traceback if error else "",
-            "result": one.hide(pretty(one.masked_value(one.result.value))) if one.result and not error else "",
+            "result": self._result(one) if one.result and not error else "",
             "progress": progress
             and [progress.done, progress.total, one.hide(progress.message), progress.at],
             "runs": [
