@@ -160,11 +160,14 @@ class Model:
         job.alone = True
         return True
 
-    def reconcile(self, me: str, known: set[str]) -> tuple[int, set[str]]:
+    def reconcile(self, me: str, known: set[str], holders: dict[str, str]) -> tuple[int, set[str]]:
         """(handed back, ids that are not held)."""
         held = self.held(me)
         for id in set(held) - known:
             held[id].status, held[id].worker, held[id].alone = "queued", "", False
+        # Of several that lay claim to one slot the first has it again, in whatever order Redis keeps them.
+        back = sorted(set(held) - known, key=lambda id: holders.get(held[id].unique) != id)
+        for id in back:
             self.hold_again(id)
         return len(set(held) - known), known - set(held)
 

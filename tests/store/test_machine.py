@@ -278,7 +278,9 @@ class Machine(RuleBasedStateMachine):
         known = set(self.model.workers[me])
         call = verbs.reconcile(self.keys, me, sorted(known))
         back, gone = self.run(call, again, lambda answer: (0, answer[1]))
-        assert (back, set(gone)) == self.model.reconcile(me, known)
+        slots = {unique: self.bench.redis.get(self.keys.unique(unique)) for unique in SLOTS}
+        holders = {unique: id.decode() for unique, id in slots.items() if id}
+        assert (back, set(gone)) == self.model.reconcile(me, known, holders)
 
     @step(1, when=living, n=WORKERS)
     def renew(self, n: int) -> None:
