@@ -118,7 +118,7 @@ class DeadLetters(Window):
 
     async def failure_groups(self, limit: int = 50) -> list[FailureGroup]:
         """Dead letters by what went wrong: type of the exception and place in the project; that of the latest
-        failure first, at most 500. Those that a worker before 0.2 has written are in no group."""
+        failure first, at most 500. Those that workers of 0.1 have written are in no group."""
         return await letters.drive_async(self.broker.here().store, self._groups(limit))
 
     def failure_groups_sync(self, limit: int = 50) -> list[FailureGroup]:
