@@ -69,7 +69,7 @@ def opened(workers: Workers) -> Iterator[Open]:
 def test_an_idle_queue(app: Ardiq) -> None:
     """I: nothing waits, nobody works, and nothing needs anybody."""
     text = said(app)
-    assert text.splitlines()[0].startswith(f"{app.queue_name} at redis://")
+    assert text.splitlines()[0].startswith(f"{app.queue_name} at redis")
     assert "Workers: none" in text and "!" not in text and "\x1b" not in text
     told = data(app)
     assert set(told["jobs"].values()) == {0} and told["next_due"] is None and told["warnings"] == []
