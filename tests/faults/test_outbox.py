@@ -222,6 +222,17 @@ def test_without_once_it_is_seen(ledger: Ledger, app: Ardiq) -> None:
 
 
 @pytest.mark.slow
+def test_once_in_a_child_process(ledger: Ledger, app: Ardiq) -> None:
+    """D5, B5: the process executor runs the body in the same transaction with its mark."""
+    jobs = app.enqueue_many_sync([app.ref("enter_in_a_child").prepare(n) for n in range(3)])
+    process = ledger.spawn("--burst")
+    assert process.ends(90) == 0, process.text
+    assert [job.result_sync().value for job in jobs] == [0, 2, 4], process.text  # type: ignore[union-attr]
+    assert sorted(ledger.numbers("entry")) == [0, 1, 2]
+    assert sorted(ledger.numbers("ardiq_once", "job")) == sorted(job.id for job in jobs)
+
+
+@pytest.mark.slow
 def test_two_workers_run_the_same_job(ledger: Ledger, app: Ardiq) -> None:
     """D5: frozen in the body, one loses its lease: the other waits at its mark, whatever becomes of it."""
     job = app.send_sync("enter_slowly", 1, 1.5)

@@ -24,6 +24,11 @@ def enter(number: int) -> int:
     return write(number)
 
 
+@app.task(name="enter_in_a_child", once=True, executor="process")
+def enter_in_a_child(number: int) -> int:
+    return write(number)
+
+
 @app.task(name="enter_again", durable=True)
 def enter_again(number: int) -> int:
     """Without the promise: what the tests must be able to see."""
