@@ -66,7 +66,9 @@ class Events:
 
     def look(self) -> None:
         """Ask anew which kinds anybody wants; to be called now and then, not for each job."""
-        self.wanted = frozenset(kind for kind in KINDS if any(wanted(kind) for wanted in self._wanted))
+        # All are asked, whatever the first says: one may make ready for what it will hear.
+        each = [{kind for kind in KINDS if wanted(kind)} for wanted in self._wanted]
+        self.wanted = frozenset[str]().union(*each)
 
     def unsubscribe(self, listener: Listener) -> None:
         if listener in self._listeners:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from ardiq.core.events import FAILED, STARTED, SUCCEEDED, Event, Events
+from ardiq.core.events import FAILED, KINDS, STARTED, SUCCEEDED, Event, Events
 
 EVENT = Event(SUCCEEDED, "id", "shop.add", "default", "high")
 
@@ -80,3 +80,12 @@ def test_an_event_cannot_be_changed_by_a_listener() -> None:
     """R18: all listeners see the same."""
     with pytest.raises(AttributeError):
         EVENT.id = "other"  # type: ignore[misc]
+
+
+def test_every_listener_is_asked_what_it_wants() -> None:
+    """F2: also when another wants it already, since it may have to make ready."""
+    asked: list[str] = []
+    told = Events()
+    told.subscribe(lambda event: None)
+    told.subscribe(lambda event: asked.append(event.id), lambda kind: bool(asked.append(kind)) or True)
+    assert asked == list(KINDS)
