@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -329,7 +330,7 @@ def test_watching_into_a_pipe(app: Ardiq, monkeypatch: pytest.MonkeyPatch) -> No
         if len(looks) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(terminal.time, "sleep", sleep)
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(sleep=sleep))
     text = said(app, "--watch")
     assert looks == [2.0] * 3 and text.count("Jobs") == 3 and "\x1b" not in text
 
