@@ -84,3 +84,14 @@ def test_what_somebody_else_has_written_is_no_progress(bench: Bench, raw: bytes)
     raw = raw.replace(b"%b", record.raw[7:18])
     assert read_progress(raw, record) is None
     assert read_logs(raw + b"\n[1]\n{}\nx\n", record) == []
+
+
+def test_reports_go_with_a_dead_letter_that_is_trimmed(bench: Bench) -> None:
+    """F1: FAILED_MAX holds for what is kept of failures, however long they may stay."""
+    bench.enqueue("b")
+    bench.take(ME)
+    bench.run(reports.report(bench.keys, ME, [("a", 1, 90_000, TOLD, LINE)]))
+    bench.settle(ME, ended(bench.record("a"), ME, JobStatus.FAILED, ttl_ms=-1))
+    assert bench.redis.exists(bench.keys.progress("a"), bench.keys.logs("a")) == 2
+    bench.settle(ME, ended(bench.record("b"), ME, JobStatus.FAILED), failed_most=1)
+    assert not bench.redis.exists(bench.keys.job("a"), bench.keys.progress("a"), bench.keys.logs("a"))

@@ -196,7 +196,7 @@ local function trim(status, age, most, records)
       for _, id in ipairs(gone) do
         -- An id may have begun another life since.
         if try('GETRANGE', prefix .. 'job:' .. id, 0, 0) == 'F' then
-          redis.call('DEL', prefix .. 'job:' .. id)
+          redis.call('DEL', prefix .. 'job:' .. id, prefix .. 'progress:' .. id, prefix .. 'logs:' .. id)
         end
       end
     end
