@@ -86,7 +86,7 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], list[str]]] = [
     ({"replace": "yes"}, TypeError, ["replace='yes'", "True"]),
     ({"on_commit": "yes"}, TypeError, ["on_commit='yes'", "True"]),
     ({"using": 5}, TypeError, ["using=5", "database"]),
-    ({"durable": True}, ValueError, ["durable=True", "not", "leave it out"]),
+    ({"durable": "yes"}, TypeError, ["durable='yes'", "True"]),
 ]
 
 

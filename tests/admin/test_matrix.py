@@ -15,16 +15,17 @@ from django.urls import URLPattern, URLResolver
 from pytest_django.fixtures import Settings
 
 from ardiq import Ardiq, JobStatus
-from ardiq.admin import JobAdmin, QueueAdmin, WorkerAdmin
-from ardiq.models import Job
+from ardiq.admin import JobAdmin, OutboxAdmin, QueueAdmin, WorkerAdmin
+from ardiq.models import Job, Outbox
 from ardiq.store import verbs
 from tests.admin.conftest import LIST, Shop, SignIn, Work
 from tests.server import admin as raw
 
-EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "view_queue", "view_worker")
+EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "view_queue", "view_worker",
+         "view_outbox")  # fmt: skip
 NOBODY = {"nobody"}
 STAFF: set[str] = set()  # Django's own redirect from old addresses tells nothing
-SEE, QUEUE, WORKER = {"view_job"}, {"view_queue"}, {"view_worker"}
+SEE, QUEUE, WORKER, OUTBOX = {"view_job"}, {"view_queue"}, {"view_worker"}, {"view_outbox"}
 W = "f" * 32
 
 # name of an address: (permissions to get it, permissions to post to it)
@@ -41,7 +42,7 @@ ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
     "ardiq_job_do:delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),
     "job": (STAFF, STAFF),
 }
-for _model, _see in (("queue", QUEUE), ("worker", WORKER)):
+for _model, _see in (("queue", QUEUE), ("worker", WORKER), ("outbox", OUTBOX)):
     ADDRESSES |= {
         f"ardiq_{_model}_changelist": (_see, _see),
         f"ardiq_{_model}_add": (NOBODY, NOBODY),
@@ -78,18 +79,23 @@ def addresses(keys: dict[str, str]) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def keys(shop: Shop) -> dict[str, str]:
+def keys(shop: Shop, db: None) -> dict[str, str]:
     """An object of each model. The job waits: it can be aborted and deleted."""
     own = shop.app.broker
     own.store.run(verbs.register(own.keys, W, 30_000, {"name": "w"}))
-    return {"job": shop.add.enqueue_sync(1).id, "queue": shop.app.queue_name, "worker": W}
+    outbox = Outbox.objects.create(
+        id="1", job="later", queue=shop.app.queue_name, task="add", tail=b"", size=0
+    )
+    return {
+        "job": shop.add.enqueue_sync(1).id, "queue": shop.app.queue_name, "worker": W, "outbox": outbox.pk,
+    }  # fmt: skip
 
 
 def test_every_address_is_on_the_table(keys: dict[str, str]) -> None:
     """S7: a new address fails here until somebody has said who may use it."""
     assert {name for name, _ in addresses(keys)} == set(ADDRESSES)
     assert set(JobAdmin.actions) == set(ACTIONS)
-    assert not QueueAdmin.actions and not WorkerAdmin.actions
+    assert not QueueAdmin.actions and not WorkerAdmin.actions and not OutboxAdmin.actions
 
 
 def snapshot(url: str, app: Ardiq) -> dict[bytes, bytes]:
