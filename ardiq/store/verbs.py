@@ -166,15 +166,24 @@ def finished(
 
 
 def retried(job: JobRecord, claim: int, attempts: int, delay_ms: int, history: bytes) -> Settlement:
-    """The job runs again in ``delay_ms``; ``attempts`` unchanged parks it, one more charges the budget."""
+    """The job runs again in ``delay_ms``."""
     head = job.head(JobStatus.SCHEDULED, attempts)
     return (job.id, claim, _RETRY, head, delay_ms, NOBODY + job.tail(history), "")
 
 
+def parked(job: JobRecord, claim: int, delay_ms: int, history: bytes) -> Settlement:
+    """The job could not run here: it is claimed again in ``delay_ms``, nothing charged."""
+    return (*retried(job, claim, job.attempts, delay_ms, history)[:-1], _slot_again(job))
+
+
 def given_back(job: JobRecord, claim: int) -> Settlement:
     """The job was not started, or its worker stops: to the head of its lane, nothing charged."""
-    again = job.unique if job.flags & FLAG_UNTIL_START and not job.flags & FLAG_STARTED else ""
-    return (job.id, claim, _GIVE_BACK, job.head(JobStatus.QUEUED), 0, job.lane.encode(), again)
+    return (job.id, claim, _GIVE_BACK, job.head(JobStatus.QUEUED), 0, job.lane.encode(), _slot_again(job))
+
+
+def _slot_again(job: JobRecord) -> str:
+    """The unique slot that its claim has freed, and that it is to hold until it starts after all."""
+    return job.unique if job.flags & FLAG_UNTIL_START and not job.flags & FLAG_STARTED else ""
 
 
 def settle(

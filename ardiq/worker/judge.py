@@ -155,7 +155,7 @@ class Judge:
         if action is Action.PARK:
             self.tell(events.PARKED, held, error=outcome.error, delay_ms=verdict.delay_ms)
             history = self._parked(held, error) if outcome.ending is Ending.UNKNOWN else record.history
-            return verbs.retried(record, held.claim, attempts, verdict.delay_ms, history)
+            return verbs.parked(record, held.claim, verdict.delay_ms, history)
         if action is Action.GIVE_BACK:
             return verbs.given_back(record, held.claim)
         if action is Action.ABORT:

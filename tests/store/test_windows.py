@@ -196,3 +196,29 @@ def test_a_slot_that_a_start_has_freed(bench: Bench) -> None:
     job.flags |= FLAG_STARTED
     bench.settle(ME, verbs.given_back(job, 1))
     assert not bench.redis.exists(bench.keys.unique("h"))
+
+
+def test_a_debounced_job_that_is_parked(bench: Bench) -> None:
+    """C7, F3: it has its slot again, and a later call takes its place."""
+    bench.register(ME)
+    bench.enqueue("a", unique="h", unique_until_start=True)
+    bench.settle(ME, verbs.parked(bench.take(ME)["a"], 1, 60_000, b""))
+    assert bench.redis.get(bench.keys.unique("h")) == b"a"
+    later = bench.new("b", delay_ms=LATER, unique="h", unique_until_start=True, window=Debounce(b"over"))
+    assert bench.run(verbs.enqueue(bench.keys, [later])) == [True]
+    assert (bench.status("a"), bench.status("b")) == ("aborted", "scheduled")
+    assert bench.state()["scheduled"] == ["b"]
+
+
+def test_a_parked_job_leaves_a_slot_that_is_taken(bench: Bench) -> None:
+    """C7: a call that came while it was claimed holds the slot now; one that has started wants none."""
+    bench.register(ME)
+    bench.enqueue("a", unique="h", unique_until_start=True)
+    job = bench.take(ME)["a"]
+    bench.enqueue("b", unique="h", unique_until_start=True)
+    bench.settle(ME, verbs.parked(job, 1, 60_000, b""))
+    assert bench.redis.get(bench.keys.unique("h")) == b"b"
+    job = bench.take(ME, number=2)["b"]
+    job.flags |= FLAG_STARTED
+    bench.settle(ME, verbs.parked(job, 2, 60_000, b""))
+    assert not bench.redis.exists(bench.keys.unique("h"))

@@ -141,3 +141,16 @@ def test_what_is_corrupt_fails_at_once(app: Ardiq, working: Make) -> None:
     with working():
         assert [result(job).status for job in jobs] == [JobStatus.FAILED] * 2
         assert result(task.enqueue_sync()).success
+
+
+def test_a_parked_job_holds_its_slot_until_it_starts(
+    app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C7, F3: unique_until="start" holds while workers come by that do not know the task."""
+    monkeypatch.setattr("ardiq.core.retry.PARK_FIRST_MS", 60_000)
+    once = app.ref("soon").options(unique=True, unique_until="start")
+    job = once.enqueue_sync(2)
+    with working():
+        until(lambda: parked(job), what="parked")
+    again = once.enqueue_sync(2)
+    assert (again.id, again.created) == (job.id, False)

@@ -4,7 +4,7 @@
 --   listed, most failed jobs kept; then for each job: id, number of its claim, verb, head (the first 18
 --   bytes of the record to come), wait (verb S F A X: ms that the record lives on, 0 not stored, -1 for
 --   ever; verb D: ms until it is due; verb Q: unused), tail (the record behind its time; verb Q: the lane),
---   unique hash to free or '' (verb Q: to hold again, of a job that frees its slot at its start and has not
+--   unique hash to free or '' (verbs Q and D: to hold again, of a job that frees its slot at its start and has not
 --   begun; verb F: behind it, after a newline each, fingerprint, type, place and message of the failure, where
 --   they are known)
 -- RETURNS a list of id, reason ('done' settled before by this worker, 'stale' somebody else's by now) for
@@ -143,6 +143,12 @@ local function finish(i, id, key, verb)
   end
 end
 
+local function hold_again(i, id)
+  if ARGV[i + 6] ~= '' then
+    try('SET', prefix .. 'unique:' .. ARGV[i + 6], id, 'NX')
+  end
+end
+
 local function retry(i, id, key)
   if aborts[id] then
     -- Marked for abort meanwhile: back to the head of its lane, where the next claim settles it as aborted.
@@ -155,6 +161,7 @@ local function retry(i, id, key)
     redis.call('SET', key, ARGV[i + 3] .. hex(at) .. ARGV[i + 5])
     due[#due + 1] = at
     due[#due + 1] = id
+    hold_again(i, id)
   end
 end
 
@@ -166,9 +173,7 @@ for _, i in ipairs(mine) do
       try('SETRANGE', key, 0, ARGV[i + 3] .. stamp .. '00000000')
       try('LPUSH', prefix .. 'lane:' .. ARGV[i + 5], id)
       again = true
-      if ARGV[i + 6] ~= '' then
-        try('SET', prefix .. 'unique:' .. ARGV[i + 6], id, 'NX')
-      end
+      hold_again(i, id)
     end
   elseif verb == 'D' then
     retry(i, id, key)
