@@ -89,6 +89,14 @@ class Batches:
             self._jobs = []
         return self._full
 
+    @property
+    def name(self) -> str:
+        """What a log calls it."""
+        sizes = [len(ids) for ids, _ in self.all()]
+        return (
+            f"A bulk of {sum(sizes):,} jobs of {self._own.options.queue} ({self.all()[0][0][0]} is the first)"
+        )
+
     def submit(self) -> Iterator[Job[Any]]:
         """Store from sync code; handles in order."""
         for ids, answers in self._own.submit_many(self.all()):
@@ -171,7 +179,7 @@ def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
         using, durable = when
         waits = using != NOW and not durable
         if waits:
-            transactions.at_commit(batches.submit_all, f"A batch of {owner.queue_name}", using)
+            transactions.at_commit(batches.submit_all, batches.name, using)
         jobs[when] = batches.promised() if waits else batches.submit()
     return list(*jobs.values()) if len(jobs) == 1 else [next(jobs[when]) for when in order]
 

@@ -204,8 +204,8 @@ class Enqueuable(Generic[P, R]):
         return wanted and transactions.is_open(self.call_options.using)
 
     def options(self, **options: Any) -> Bound[P, R]:
-        """Overrides for one call: task_id, priority, delay_ms, schedule_ms, expire_ms, unique, debounce_ms,
-        throttle_ms, replace, on_commit; or delay, schedule and expire as timedelta and datetime."""
+        """Overrides for one call: the fields of CallOptions (ardiq/overrides.py), or delay, schedule and
+        expire as timedelta and datetime. Raises TypeError or ValueError for a wrong one."""
         merged = checked(self.call_options, **options)
         if merged.priority is not None:
             self.app.check_lane(merged.priority)

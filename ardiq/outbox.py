@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections, transaction
 
 from ardiq import transactions
 from ardiq.connection import Answer, Broker
@@ -135,7 +135,7 @@ class Parcel:
         try:
             for rows in _parted(self.rows[:count]):
                 delete([row.id for row in rows], self.using)
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             # Pushed again by the relay, to no effect.
             log.warning("Rows of the outbox that were pushed could not be deleted: %s", error)
 

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from ardiq.core.errors import BrokerError, QueueFull
@@ -29,24 +31,47 @@ def is_open(using: str | None = None) -> bool:
     return not all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
 
+class _Push:
+    """What leaves at a commit. Called by Django, which drops those behind one that raises."""
+
+    def __init__(self, push: Callable[[], object], what: str, waiting: _Waiting) -> None:
+        self._push, self._what, self._waiting = push, what, waiting
+        waiting[self] = None
+
+    def __call__(self) -> None:
+        self._waiting.pop(self, None)
+        try:
+            self._push()
+        except BrokerError as error:
+            self._complain(error)
+            if isinstance(error, QueueFull):
+                return
+            # Those that a savepoint has rolled back are gone from here, since nothing else refers to them.
+            for dropped in list(self._waiting):
+                dropped._complain("It was to leave after a job that could not.")
+            self._waiting.clear()
+            raise
+
+    def _complain(self, why: object) -> None:
+        log.error("%s was not enqueued, although its transaction has committed. %s", self._what, why)
+
+
+_Waiting = WeakKeyDictionary[_Push, None]
+
+_waiting: WeakKeyDictionary[BaseDatabaseWrapper, _Waiting] = WeakKeyDictionary()
+"""connection -> what its commit pushes, in order."""
+
+
 def at_commit(push: Callable[[], object], what: str, using: str | None = None) -> None:
     """Run ``push`` when the open transaction commits, and never when it is rolled back.
 
-    Should Redis fail just then, the data is committed all the same and ``what`` is not enqueued. That is
-    logged with its name, and raised out of the ``atomic()`` block, so that nobody takes it for done; Django
-    then drops the hooks that were registered after this one. A queue that is full is only logged: the data is
-    stored, and a request that has done its part goes on.
+    Should Redis fail just then, the data is committed all the same and ``what`` is not enqueued, nor is what
+    was to leave after it. Each is logged with its name, and the error raised out of the ``atomic()`` block,
+    so that nobody takes them for done; Django then drops the hooks that were registered later. A queue that
+    is full is only logged: the data is stored, and a request that has done its part goes on.
     """
-
-    def pushed() -> None:
-        try:
-            push()
-        except BrokerError as error:
-            log.error("%s was not enqueued, although its transaction has committed. %s", what, error)
-            if not isinstance(error, QueueFull):
-                raise
-
-    connections[using or DEFAULT_DB_ALIAS].on_commit(pushed)
+    connection = connections[using or DEFAULT_DB_ALIAS]
+    connection.on_commit(_Push(push, what, _waiting.setdefault(connection, WeakKeyDictionary())))
 
 
 def check_alias(using: object) -> None:

@@ -45,14 +45,15 @@ class OutboxAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Outbox]:
         every = super().get_queryset(request).defer("tail")
+        if not _has_table():
+            return every.none()
         names = every.order_by().values_list("queue", flat=True).distinct()
         return every.filter(queue__in=[name for name in names if self.has_queue_permission(request, name)])
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        alias = router.db_for_read(Outbox)
-        if Outbox._meta.db_table not in connections[alias].introspection.table_names():
+        if self.has_view_permission(request) and not _has_table():
             text = _("The outbox has no table in the database “%(alias)s” yet: manage.py migrate ardiq")
-            messages.warning(request, text % {"alias": alias})
+            messages.warning(request, text % {"alias": router.db_for_read(Outbox)})
             return redirect(reverse("admin:index", current_app=self.admin_site.name))
         return super().changelist_view(request, extra_context)
 
@@ -72,3 +73,9 @@ class OutboxAdmin(admin.ModelAdmin):
     @admin.display(description=gettext_lazy("last error"), ordering="error")
     def last_error(self, row: Outbox) -> str:
         return plain(row.error, 300) or "-"
+
+
+def _has_table() -> bool:
+    """Whether it is there: a project that has no use for it need not migrate."""
+    tables = connections[router.db_for_read(Outbox)].introspection.table_names()
+    return Outbox._meta.db_table in tables

@@ -52,13 +52,17 @@ def test_a_queue_that_is_hidden(row: Outbox, sign_in: SignIn, monkeypatch: pytes
 
 @pytest.mark.django_db(transaction=True)
 def test_without_a_table(sign_in: SignIn) -> None:
-    """D4: the page says what to do, and does not fail."""
+    """D4: the page says what to do, and does not fail; whoever may not see it learns nothing."""
     client: Any = sign_in("view_outbox")
+    stranger: Any = sign_in("view_job")
     with connection.schema_editor() as editor:
         editor.delete_model(Outbox)
     try:
         response = client.get(PAGE, follow=True)
+        pages = [client.get(f"{PAGE}abc/{name}/", follow=True).status_code for name in ("change", "history")]
+        refused = [stranger.get(PAGE + name).status_code for name in ("", "abc/change/")]
     finally:
         with connection.schema_editor() as editor:
             editor.create_model(Outbox)
     assert response.status_code == 200 and "manage.py migrate ardiq" in response.content.decode()
+    assert (pages, refused) == ([200, 200], [403, 403])
