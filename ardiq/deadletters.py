@@ -52,6 +52,8 @@ class Wanted:
 
 def search(broker: Broker, wanted: Wanted, limit: int, offset: int) -> Steps[Letters]:
     """``limit`` letters behind the first ``offset`` of those that are wanted."""
+    if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
+        raise ValueError(f"offset={offset!r}: give a whole number, 0 or more.")
     keys, found, limit = broker.keys, Letters(), max(0, min(limit, MOST))
     filtered = wanted.reads or bool(wanted.task)
     at, skip = (0, offset) if filtered else (offset, 0)
@@ -219,7 +221,9 @@ def _selected(
         raise TypeError(f"ids={ids!r}: give a list of ids.")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise ValueError(f"limit={limit!r}: give a whole number, 0 or more, or None for no limit.")
-    chosen = (ids is not None) + (task is not None or group is not None) + bool(everything)
+    if not isinstance(everything, bool):
+        raise TypeError(f"everything={everything!r}: give True or False.")
+    chosen = (ids is not None) + (task is not None or group is not None) + everything
     if chosen != 1 or "" in (task, group):
         # None of them must not mean all: a variable that happens to be None would empty the dead letters.
         raise ValueError("Say which dead letters: ids, or task= and group=, or everything=True.")

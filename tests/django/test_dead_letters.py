@@ -173,3 +173,18 @@ def test_rates_that_are_none(app: Ardiq, rate: Any) -> None:
     """F1: refused where they are given."""
     with pytest.raises(ValueError, match="per_second="):
         app.replay_many_sync(everything=True, per_second=rate)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "5", True])
+def test_an_offset_that_is_none(app: Ardiq, failed: list[Job[Any]], wrong: Any) -> None:
+    """F1: refused with its value; one below 0 would look for ever."""
+    with pytest.raises(ValueError, match=f"offset={wrong!r}: give a whole number, 0 or more"):
+        app.dead_letters_sync(offset=wrong)
+
+
+def test_everything_is_a_switch(app: Ardiq, failed: list[Job[Any]]) -> None:
+    """F1: the text "no" does not mean all of them."""
+    for act in (app.delete_many_sync, app.replay_many_sync):
+        with pytest.raises(TypeError, match="everything='no': give True or False"):
+            act(everything="no")  # type: ignore[arg-type]
+    assert len(app.dead_letters_sync()) == 5
