@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import connections, router
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -51,11 +52,27 @@ class OutboxAdmin(admin.ModelAdmin):
         return every.filter(queue__in=[name for name in names if self.has_queue_permission(request, name)])
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        if self.has_view_permission(request) and not _has_table():
+        self._refuse_strangers(request)
+        if not _has_table():
             text = _("The outbox has no table in the database “%(alias)s” yet: manage.py migrate ardiq")
             messages.warning(request, text % {"alias": router.db_for_read(Outbox)})
             return redirect(reverse("admin:index", current_app=self.admin_site.name))
         return super().changelist_view(request, extra_context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        self._refuse_strangers(request)
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        self._refuse_strangers(request)
+        return super().history_view(request, object_id, extra_context)
+
+    def _refuse_strangers(self, request: HttpRequest) -> None:
+        # Before anything is read: others must not learn whether a row or the table exists.
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
     @admin.display(description=gettext_lazy("task"), ordering="task")
     def task_name(self, row: Outbox) -> str:

@@ -240,12 +240,18 @@ class Slots:
         elif held in self.waiting or held in self._alone:
             (self.waiting if held in self.waiting else self._alone).remove(held)
             self._awaited = self._awaited and bool(self._alone)
-            outcome = self._runner.admit(held)
-            assert isinstance(outcome, Outcome)
-            self._conclude(held, outcome)
-            self._freed()
-        else:
-            self.crew.interrupt(held, interrupt_of(why))
+            self._turn_away(held)
+        elif self.crew.interrupt(held, interrupt_of(why)) or self.closed:
+            return
+        elif self.crew.take_back(held):  # else a thread is about to begin it, and will see the reason
+            self._turn_away(held)
+
+    def _turn_away(self, held: Held) -> None:
+        """Conclude a job that was told to stop before it has begun."""
+        outcome = self._runner.admit(held)
+        assert isinstance(outcome, Outcome)
+        self._conclude(held, outcome)
+        self._freed()
 
     def leaked(self, patience: float) -> int:
         """How many jobs were told to stop ``patience`` seconds ago and still run: their slots are lost.

@@ -175,6 +175,15 @@ class Crew:
             if held is not None:
                 back.append(held)
 
+    def take_back(self, held: Held) -> bool:
+        """Take back one job, if no thread has begun it."""
+        back = self.withdraw()
+        for other in back:
+            if other is not held:
+                self.load += 1
+                self._jobs.put(other)
+        return held in back
+
     def stop(self) -> None:
         """Let threads end after what they run."""
         for _ in self._seats:

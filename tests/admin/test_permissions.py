@@ -38,6 +38,7 @@ def test_permissions_are_made_by_migrate() -> None:
     found = Permission.objects.filter(content_type__app_label="ardiq").values_list("codename", flat=True)
     assert set(found) == {
         "view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "view_queue", "view_worker",
+        "view_outbox",
     }  # fmt: skip
 
 

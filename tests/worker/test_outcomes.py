@@ -118,7 +118,7 @@ def test_aborting_what_waits_inside_a_worker(app: Ardiq, working: Make) -> None:
 
     @app.task
     def first() -> None:
-        gate.wait(10)
+        gate.wait(60)
 
     @app.task
     def second() -> None:
