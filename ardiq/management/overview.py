@@ -81,6 +81,10 @@ class Overview:
         """Those whose lease is in force."""
         return [worker for worker in self.workers if worker.lease_end > self.now]
 
+    def silent(self, worker: WorkerView) -> bool:
+        """Whether it has renewed nothing lately: it is dead, stopped, or cut off."""
+        return self.now - worker.beat > 1000 * patience(self.options.lease_ms)
+
     def stuck(self, worker: WorkerView) -> bool:
         """Whether its loop has not turned lately, as far as its renewals tell."""
         return self.now - worker.turned > 1000 * patience(self.options.lease_ms)
@@ -178,7 +182,10 @@ def alerts(seen: Overview) -> Iterator[Alert]:
                 text = f"{_waits(seen.counts.lanes[lane])} in {lane}, and no worker drains that lane"
                 yield Alert("lane", text, "give every process the same PRIORITIES, and restart the workers")
     for worker in working:
-        if seen.stuck(worker):
+        if seen.silent(worker):
+            text = f"{_name(worker)} has not been heard of for {(seen.now - worker.beat) // 1000:,} s"
+            yield Alert("silent", text, "if it is dead, others take its jobs over when its lease ends")
+        elif seen.stuck(worker):
             seconds = (seen.now - worker.turned) // 1000
             text = f"the event loop of {_name(worker)} has not turned for {seconds:,} s"
             yield Alert("blocked", text, "its log has the stacks; async tasks must not block")

@@ -96,6 +96,8 @@ def _worker(seen: Overview, worker: WorkerView) -> list[Cell]:
 def state_of(seen: Overview, worker: WorkerView) -> tuple[str, Style]:
     if worker.lease_end <= seen.now:
         return "gone", "bad"  # without a word: its jobs go back with the next claim of another one
+    if seen.silent(worker):
+        return "silent", "bad"
     return ("blocked", "bad") if seen.stuck(worker) else ("ok", "good")
 
 

@@ -156,7 +156,7 @@ def pretend(app: Ardiq, redis_url: str, id: str, **about: Any) -> None:
 
 
 def test_what_needs_somebody(app: Ardiq, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """I: mixed versions, a blocked loop, a lane that nobody drains, late schedules, a server nearly full."""
+    """I: mixed versions, a blocked loop, a mute worker, a lane without one, late schedules, a full server."""
 
     @app.cron(every=1, name="beat")
     async def beat() -> None: ...
@@ -169,19 +169,22 @@ def test_what_needs_somebody(app: Ardiq, redis_url: str, monkeypatch: pytest.Mon
     pretend(app, redis_url, "a" * 32, name="old", version="0.1.0", lanes="low,default")
     pretend(app, redis_url, "b" * 32, name="new", version="0.2.0", lanes="low,default", behind=40_000)
     pretend(app, redis_url, "c" * 32, lease=-1_000)
+    pretend(app, redis_url, "d" * 32, name="mute", version="0.2.0", lanes="low,default")
     with admin(redis_url) as client:
         now = client.time()[0] * 1000
+        client.hset(keys.worker("d" * 32), "seen", now - 40_000)
         client.hset(keys.cron, mapping={"mark:beat": now - 100_000, "mark:skipping": now - 100_000})
     full = {"redis_version": "7.2", "used_memory": "95", "maxmemory": "100"}
     full["maxmemory_policy"] = "allkeys-lru"
     monkeypatch.setattr(overview, "_info", lambda own: overview.Info(full))
     told, text = data(app), said(app)
     assert [one["name"] for one in told["warnings"]] == [
-        "eviction", "memory", "lane", "blocked", "versions", "schedules",
+        "eviction", "memory", "lane", "silent", "blocked", "versions", "schedules",
     ]  # fmt: skip
     for words in (
         "uses 95% of its maxmemory", "1 job waits in high, and no worker drains that lane",
-        "the event loop of new has not turned for 4", "workers of ardiq 0.1.0 and 0.2.0",
+        "the event loop of new has not turned for 4", "mute has not been heard of for 4",
+        "workers of ardiq 0.1.0 and 0.2.0",
         "beat: more than a minute late", "throws away live jobs",
     ):  # fmt: skip
         assert words in text, text
@@ -189,6 +192,7 @@ def test_what_needs_somebody(app: Ardiq, redis_url: str, monkeypatch: pytest.Mon
         None: "gone",
         "old": "ok",
         "new": "blocked",
+        "mute": "silent",
     }
     assert "late" in line(text, "beat every") and line(text, "cccccccc").count("-") >= 5
     assert "skipping" not in str(told["warnings"])

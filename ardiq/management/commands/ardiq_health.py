@@ -79,6 +79,9 @@ def look(queue: Options, most: float | None) -> str:
     allowed = patience(queue.lease_ms) if most is None else most
     ages = sorted(max(0, now - view.turned) / 1000 for view in views)
     well = [age for age in ages if age <= allowed]
+    if not well and all((now - view.beat) / 1000 > allowed for view in views):
+        seconds = min(now - view.beat for view in views) / 1000
+        raise CommandError(f"{queue.queue}: no worker of {len(views)} has been heard of for {seconds:.0f} s.")
     if not well:
         raise CommandError(
             f"{queue.queue}: no event loop has turned for {ages[0]:.0f} s, and {allowed:g} s are allowed; "
