@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ardiq.connection import Broker
@@ -42,6 +42,11 @@ class Wanted:
         """Whether records have to be read to tell."""
         return bool(self.error or self.text)
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, str):
+                raise TypeError(f"{name}={value!r}: give a str, or None for all.")
+
     def fits(self, info: JobInfo) -> bool:
         failure = info.result.error if info.result else None
         kind, message = (failure.type, failure.message) if failure else ("", "")
@@ -54,7 +59,7 @@ def search(broker: Broker, wanted: Wanted, limit: int, offset: int) -> Steps[Let
     """``limit`` letters behind the first ``offset`` of those that are wanted."""
     if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
         raise ValueError(f"offset={offset!r}: give a whole number, 0 or more.")
-    keys, found, limit = broker.keys, Letters(), max(0, min(limit, MOST))
+    keys, found, limit = broker.keys, Letters(), _most(limit)
     filtered = wanted.reads or bool(wanted.task)
     at, skip = (0, offset) if filtered else (offset, 0)
     while len(found) < limit:
@@ -128,7 +133,7 @@ class DeadLetters(Window):
         return letters.drive(self.broker.store, self._groups(limit))
 
     def _groups(self, limit: int) -> Steps[list[FailureGroup]]:
-        return letters.found_groups(self.broker.keys, max(0, min(limit, MOST)))
+        return letters.found_groups(self.broker.keys, _most(limit))
 
     # -- many -------------------------------------------------------------------------------------
 
@@ -228,8 +233,17 @@ def _selected(
         # None of them must not mean all: a variable that happens to be None would empty the dead letters.
         raise ValueError("Say which dead letters: ids, or task= and group=, or everything=True.")
     if ids is not None:
+        ids = list(ids)
+        if wrong := [id for id in ids if not isinstance(id, str)]:
+            raise TypeError(f"ids has {wrong[0]!r} in it: give a list of ids, each a str.")
         return letters.these(act, ids, limit)
     return letters.every(act, broker.keys, task=task or "", group=group or "", limit=limit)
+
+
+def _most(limit: Any) -> int:
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        raise TypeError(f"limit={limit!r}: give a whole number; at most {MOST} are answered.")
+    return max(0, min(limit, MOST))
 
 
 def _rate(per_second: Any) -> float | None:

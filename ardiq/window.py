@@ -87,6 +87,8 @@ class Window:
 
 
 def _few(ids: Iterable[str]) -> Sequence[str]:
+    if isinstance(ids, str):
+        raise TypeError(f"ids={ids!r}: give a list of ids.")
     ids = list(ids)
     if len(ids) > MOST:
         raise ValueError(f"{len(ids):,} ids were given; ask about at most {MOST} at once.")

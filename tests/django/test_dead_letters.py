@@ -188,3 +188,17 @@ def test_everything_is_a_switch(app: Ardiq, failed: list[Job[Any]]) -> None:
         with pytest.raises(TypeError, match="everything='no': give True or False"):
             act(everything="no")  # type: ignore[arg-type]
     assert len(app.dead_letters_sync()) == 5
+
+
+def test_bad_questions(app: Ardiq) -> None:
+    """F1: refused before anything is asked of Redis, with what to give."""
+    asked: Any = app
+    for call, words in (
+        (lambda: asked.dead_letters_sync(limit=1.5), "limit=1.5: give a whole number"),
+        (lambda: asked.failure_groups_sync("x"), "limit='x': give a whole number"),
+        (lambda: asked.dead_letters_sync(task=5), "task=5: give a str"),
+        (lambda: asked.replay_many_sync(["p1", None]), "ids has None in it"),
+        (lambda: asked.statuses_sync("abc"), "ids='abc': give a list"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call()
