@@ -43,6 +43,10 @@ _PASSING_ERRORS = (
 _WITHIN = re.compile(r"^(?:ERR )?Error running script .*?: -?([A-Z]{4,})\b")
 
 
+# So a script is told what its user has no right to; Redis 7.0 says it in other words than its successors.
+_DENIED = re.compile(r"ACL failure in|The user executing the script can't")
+
+
 class Unavailable(BrokerError):
     """Redis is there but cannot serve just now; it is worth trying again."""
 
@@ -92,7 +96,7 @@ def refused(message: str, error: Exception | None = None, command: str = "the co
                 "REDIS_OPTIONS."
             )
         return Unavailable(f"Redis cannot serve just now: {message}")
-    if code == "NOPERM" or isinstance(error, errors.NoPermissionError) or "ACL failure in" in message:
+    if code == "NOPERM" or isinstance(error, errors.NoPermissionError) or _DENIED.search(message):
         return Denied(f"Redis does not allow {command}: {message.rstrip('.')}. {RIGHTS}")
     if code == "QUEUEFULL" or _OUT_OF_MEMORY in message:
         return _full(message)

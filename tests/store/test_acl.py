@@ -94,7 +94,7 @@ def test_nobody_reaches_beyond_the_queues(url: str) -> None:
         ("FLUSHALL",), ("CONFIG", "GET", "*"), ("KEYS", "*"), ("ACL", "WHOAMI"), ("MONITOR",),
         ("PUBLISH", "somebody-elses-channel", "x"), ("SUBSCRIBE", "somebody-elses-channel"),
     ):  # fmt: skip
-        with pytest.raises(BrokerError, match=r"(?i)perm|acl"):
+        with pytest.raises(BrokerError, match=r"(?i)perm|acl|does not allow"):
             store.run(Call(command, str))
     store.close()
 
@@ -224,7 +224,7 @@ async def _send(app: Ardiq) -> None:
     ("denied", "words"),
     [
         ("evalsha", r"does not allow the script 'enqueue': .*evalsha"),
-        ("rpush", r"does not allow the script 'enqueue': .*rpush"),
+        ("rpush", r"does not allow the script 'enqueue': .*(rpush|this command)"),  # not named by Redis 7.0
         ("select", "does not allow a connection to be set up: .*select"),
     ],
 )

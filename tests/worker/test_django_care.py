@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,18 @@ def database(tmp_path: Path, django_db_blocker: Any, settings: Any) -> Iterator[
     del connections["default"]
     before = connections.settings["default"]["NAME"]
     connections.settings["default"]["NAME"] = str(path)
+    forget = sync_to_async(_forget_connection)  # the thread of async code serves all tests of a process
+    asyncio.run(forget())
     with django_db_blocker.unblock():
         yield path
+    asyncio.run(forget())
     connections.settings["default"]["NAME"] = before
     connections["default"] = opened
+
+
+def _forget_connection() -> None:
+    with suppress(AttributeError):
+        del connections["default"]
 
 
 class Watch:
