@@ -153,7 +153,9 @@ class Store:
             if not isinstance(reply, Exception):
                 decoded.append(call.decode(reply))
             else:
-                patience = patience or Patience()
+                # The time is that of all of them; redirects are those of each, for all that were sent to the
+                # wrong node have been told so.
+                patience = (patience or Patience()).for_another()
                 decoded.append(self._again(call, reply, patience))
         return decoded
 

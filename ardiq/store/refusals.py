@@ -118,6 +118,11 @@ class Patience:
             return 0.0
         return random.uniform(pause / 2, pause) if time.monotonic() < self._end else None  # noqa: S311
 
+    def for_another(self) -> Patience:
+        """The same, for the next call of a batch."""
+        self._hops = 0
+        return self
+
     def hop(self) -> bool:
         """Whether a redirect may be followed."""
         self._hops += 1

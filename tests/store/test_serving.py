@@ -196,6 +196,17 @@ def test_a_cluster_has_more_than_one_door(act: Act, ask: Ask) -> None:
         assert ask(f"redis+cluster://127.0.0.1:1,{door.place},127.0.0.1:2") == 7
 
 
+def test_a_batch_that_was_sent_to_the_wrong_node(act: Act) -> None:
+    """Fault 30: each of its calls was redirected, which is one redirect and not many."""
+    there = act(b":7\r\n")
+    door = act(f"-MOVED 1 {there.place}\r\n".encode())
+    store = Store(Endpoint(f"redis+cluster://{door.place}"))
+    begin = time.monotonic()
+    assert store.run_many([LENGTH] * 12) == [7] * 12
+    assert time.monotonic() - begin < 1 and len(door.heard) == 12
+    store.close()
+
+
 def test_the_server_of_the_url_is_a_node_as_well(act: Act) -> None:
     """Fault 30: what it redirected to has died; it is asked again, for it knows who took over."""
     there = act(b":7\r\n")
