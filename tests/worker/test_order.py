@@ -111,7 +111,7 @@ def test_what_has_started_once_does_not_expire(app: Ardiq, working: Make, why: s
     """C8: neither retries, nor a job that was handed back by a worker that stops."""
     starts: list[int] = []
 
-    @app.task(max_retries=1, backoff_ms=250)
+    @app.task(max_retries=1, backoff_ms=3_000)
     def task() -> str:
         job = current_job()
         assert job is not None
@@ -121,18 +121,18 @@ def test_what_has_started_once_does_not_expire(app: Ardiq, working: Make, why: s
         if why == "failed":
             raise ValueError("once")
         if why == "asked":
-            raise Retry("once", delay_ms=250)
+            raise Retry("once", delay_ms=3_000)
         for _ in range(1_000):
             time.sleep(0.01)
         return "not stopped"
 
-    job = task.options(expire_ms=200).enqueue_sync()
+    job = task.options(expire_ms=1_500).enqueue_sync()
     with working() as first:
         until(lambda: starts)
         if why == "handed back":
             first.stop(hurry=True)
             first.ends()
-            time.sleep(0.25)
+            time.sleep(1.6)
             assert job.status_sync() is JobStatus.QUEUED
         else:
             found = result(job)
