@@ -126,7 +126,8 @@ def test_no_more_at_once_than_there_is_room_for(
     time.sleep(0.6)
     with working(concurrency=most + 3):
         assert [job.result_sync(timeout=20).value for job in jobs] == [1 + n for n in range(most + 3)]
-    assert len(there) == most + 3 and max(there) == most
+    # One that waits too long on a busy machine is handed back, and comes here again.
+    assert len(there) >= most + 3 and max(there) == most
 
 
 def test_one_that_runs_here_counts_all_the_same(app: Ardiq, working: Make, redis_url: str) -> None:
