@@ -32,9 +32,7 @@ def shielded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
     @wraps(view)
     def shielded_view(self: RedisAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        # Before anything is read: others must not learn whether an object exists, or where Redis is.
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.refuse_strangers(request)
         try:
             return view(self, request, *args, **kwargs)
         except BrokerError as error:
@@ -51,17 +49,11 @@ class EagerChangeList(ChangeList):
         len(self.result_list)
 
 
-class RedisAdmin(admin.ModelAdmin):
-    """A read-only admin over a model that lies in Redis."""
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """An admin in which nothing is added or changed by hand."""
 
     actions: Any = None
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
-    list_max_show_all = 200
-
-    class Media:
-        css = {"all": ["ardiq/admin.css"]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -72,12 +64,29 @@ class RedisAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        return False
-
     def has_queue_permission(self, request: HttpRequest, queue: str) -> bool:
         """Whether the user may see anything of a queue. For projects to override."""
         return True
+
+    def refuse_strangers(self, request: HttpRequest) -> None:
+        """Raise PermissionDenied for who may not see these objects: before anything is read, or others would
+        learn whether an object exists, or where Redis is."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+
+class RedisAdmin(ReadOnlyAdmin):
+    """A read-only admin over a model that lies in Redis."""
+
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    list_max_show_all = 200
+
+    class Media:
+        css = {"all": ["ardiq/admin.css"]}
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return False
 
     def queues(self, request: HttpRequest) -> list[str]:
         """The queues of settings that the user may see anything of."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import connections, router
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,33 +15,19 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ardiq.adminui.base import ReadOnlyAdmin
 from ardiq.adminui.text import plain
 from ardiq.models import Outbox
 
 
-class OutboxAdmin(admin.ModelAdmin):
+class OutboxAdmin(ReadOnlyAdmin):
     """Read only: rows are written by transactions and deleted when Redis has their jobs."""
 
-    actions: Any = None
     list_display = ["task_name", "job_id", "queue", "lane", "age", "attempts", "last_error"]
     list_filter = ["queue"]
     search_fields = ["job", "task"]
     fields = ["task_name", "job_id", "queue", "lane", "created", "age", "size", "attempts", "last_error"]
     readonly_fields: ClassVar[Any] = fields
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_queue_permission(self, request: HttpRequest, queue: str) -> bool:
-        """Whether the user may see anything of a queue. For projects to override."""
-        return True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Outbox]:
         every = super().get_queryset(request).defer("tail")
@@ -52,7 +37,7 @@ class OutboxAdmin(admin.ModelAdmin):
         return every.filter(queue__in=[name for name in names if self.has_queue_permission(request, name)])
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        self._refuse_strangers(request)
+        self.refuse_strangers(request)
         if not _has_table():
             text = _("The outbox has no table in the database “%(alias)s” yet: manage.py migrate ardiq")
             messages.warning(request, text % {"alias": router.db_for_read(Outbox)})
@@ -62,17 +47,12 @@ class OutboxAdmin(admin.ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        self._refuse_strangers(request)
+        self.refuse_strangers(request)
         return super().change_view(request, object_id, form_url, extra_context)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        self._refuse_strangers(request)
+        self.refuse_strangers(request)
         return super().history_view(request, object_id, extra_context)
-
-    def _refuse_strangers(self, request: HttpRequest) -> None:
-        # Before anything is read: others must not learn whether a row or the table exists.
-        if not self.has_view_permission(request):
-            raise PermissionDenied
 
     @admin.display(description=gettext_lazy("task"), ordering="task")
     def task_name(self, row: Outbox) -> str:
