@@ -11,7 +11,7 @@ from ardiq.results import JobInfo, job_info
 from ardiq.store import inspector, letters
 from ardiq.store.letters import FailureGroup, Page, Steps
 from ardiq.store.scripts import Call
-from ardiq.window import MOST, Window
+from ardiq.window import MOST, Window, listed
 
 __all__ = ["DeadLetters", "FailureGroup", "Letters", "Wanted", "search"]
 
@@ -222,8 +222,7 @@ def _selected(
     everything: bool,
     limit: int | None,
 ) -> Steps[int]:
-    if isinstance(ids, str):
-        raise TypeError(f"ids={ids!r}: give a list of ids.")
+    ids = None if ids is None else listed(ids)
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise ValueError(f"limit={limit!r}: give a whole number, 0 or more, or None for no limit.")
     if not isinstance(everything, bool):
@@ -233,7 +232,6 @@ def _selected(
         # None of them must not mean all: a variable that happens to be None would empty the dead letters.
         raise ValueError("Say which dead letters: ids, or task= and group=, or everything=True.")
     if ids is not None:
-        ids = list(ids)
         if wrong := [id for id in ids if not isinstance(id, str)]:
             raise TypeError(f"ids has {wrong[0]!r} in it: give a list of ids, each a str.")
         return letters.these(act, ids, limit)

@@ -86,10 +86,15 @@ class Window:
         return [verbs.length(self.broker.keys, lane) for lane in lanes]
 
 
-def _few(ids: Iterable[str]) -> Sequence[str]:
+def listed(ids: Iterable[str]) -> list[str]:
+    """The ids as a list. Raises TypeError for one id alone, which is iterable, too."""
     if isinstance(ids, str):
         raise TypeError(f"ids={ids!r}: give a list of ids.")
-    ids = list(ids)
+    return list(ids)
+
+
+def _few(ids: Iterable[str]) -> Sequence[str]:
+    ids = listed(ids)
     if len(ids) > MOST:
         raise ValueError(f"{len(ids):,} ids were given; ask about at most {MOST} at once.")
     return ids
