@@ -14,8 +14,8 @@ from ardiq.core.errors import BrokerError, JobCrashed
 from ardiq.core.options import Options
 from ardiq.core.retry import Ending, Outcome
 from ardiq.store.refusals import Refused
-from ardiq.worker.forked import Forked
-from ardiq.worker.held import Held, Stop, interrupt_of
+from ardiq.worker.forked import Forked, Main
+from ardiq.worker.held import Clock, Held, Stop, interrupt_of
 from ardiq.worker.isolation import told_error
 from ardiq.worker.judge import Judge
 from ardiq.worker.line import Message
@@ -36,17 +36,24 @@ def processors() -> int:
 
 
 class Apart:
-    """Runs jobs in processes of their own kind, so many at once. ``tell_to_stop`` stops one of them."""
+    """Runs jobs in processes of their own kind, so many at once. ``main`` runs in the child: it sets the
+    project up. ``nursery`` names a module that sets it up for all of them, when the first one is needed.
+    ``tell_to_stop`` stops a job."""
 
     def __init__(
         self,
-        options: Options,
         per_processor: int,
+        main: Main,
+        nursery: Callable[[], str],
+        name: str,
+        options: Options,
+        clock: Clock,
         runner: Runner,
         judge: Judge,
         tell_to_stop: Callable[[Held, Stop], None],
     ) -> None:
-        self._options, self._runner, self._judge = options, runner, judge
+        self._main, self._nursery, self._name = main, nursery, name
+        self._options, self._clock, self._runner, self._judge = options, clock, runner, judge
         self._tell_to_stop = tell_to_stop
         self._most = min(options.concurrency, per_processor * processors())
         self._running = 0

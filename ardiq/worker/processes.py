@@ -36,8 +36,7 @@ log = logging.getLogger("ardiq.worker")
 
 
 class Processes(Apart):
-    """``main`` runs in a child: it sets the project up and ends in serving.serve. ``nursery`` names a module
-    that sets it up for all of them, when the first one is needed."""
+    """``main`` ends in serving.serve."""
 
     def __init__(
         self,
@@ -51,8 +50,7 @@ class Processes(Apart):
         tell_to_stop: Callable[[Held, Stop], None],
         limits: Limits,
     ) -> None:
-        super().__init__(options, PER_PROCESSOR, runner, judge, tell_to_stop)
-        self._main, self._nursery, self._name, self._clock = main, nursery, name, clock
+        super().__init__(PER_PROCESSOR, main, nursery, name, options, clock, runner, judge, tell_to_stop)
         self._limits = limits
         self._idle: list[tuple[Forked, float]] = []  # the last one that was used is used first
         self._waiters: deque[asyncio.Future[Forked]] = deque()

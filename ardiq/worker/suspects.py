@@ -32,10 +32,8 @@ log = logging.getLogger("ardiq.worker")
 
 
 class Suspects(Apart):
-    """``main`` runs in the child: it sets the project up and ends in isolation.work. ``nursery`` names a
-    module that sets it up for all of them, when the first one is needed. ``run_here`` takes back a job whose
-    task the child does not find, because it was not defined in a module.
-    """
+    """``main`` ends in isolation.work. ``run_here`` takes back a job whose task the child does not find,
+    because it was not defined in a module."""
 
     def __init__(
         self,
@@ -51,8 +49,7 @@ class Suspects(Apart):
         tell_to_stop: Callable[[Held, Stop], None],
         run_here: Callable[[Held], None],
     ) -> None:
-        super().__init__(options, PER_PROCESSOR, runner, judge, tell_to_stop)
-        self._main, self._nursery, self._name, self._clock = main, nursery, name, clock
+        super().__init__(PER_PROCESSOR, main, nursery, name, options, clock, runner, judge, tell_to_stop)
         self._store, self._keys = store, keys
         self._run_here = run_here
         self._unknown: set[str] = set()
