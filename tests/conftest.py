@@ -1,11 +1,12 @@
 """What every test may ask for. The server and the queue of a test are made in ``tests/server.py``."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from ardiq.core import extensions
 from tests.faults.report import (
     pytest_collection_modifyitems,
     pytest_configure,
@@ -25,6 +26,15 @@ __all__ = [
     "redis_url",
     "report",
 ]
+
+
+@pytest.fixture
+def own_extensions() -> Iterator[None]:
+    """What a test registers with the codec is forgotten after it."""
+    before = dict(extensions._registered)
+    yield
+    extensions._registered.clear()
+    extensions._registered.update(before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import uuid
-from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,14 +25,6 @@ JOB = b"4f1c0c7e9b6f4c0f8f0e1d2c3b4a5968"
 @pytest.fixture
 def codec() -> Codec:
     return Codec("mail", [b"secret"])
-
-
-@pytest.fixture
-def registered() -> Iterator[None]:
-    before = dict(extensions._registered)
-    yield
-    extensions._registered.clear()
-    extensions._registered.update(before)
 
 
 # -- signatures ----------------------------------------------------------------------
@@ -235,7 +226,7 @@ def money_bytes(money: Money) -> bytes:
     return str(money.cents).encode()
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("own_extensions")
 @pytest.mark.parametrize("match", [Money, lambda value: hasattr(value, "cents")], ids=["type", "predicate"])
 def test_other_types_can_be_registered(codec: Codec, match: Any) -> None:
     """C11: a registered extension travels as itself, and its refusals name the path too."""
@@ -248,7 +239,7 @@ def test_other_types_can_be_registered(codec: Codec, match: Any) -> None:
         Codec("mail").decode("call", JOB, ext(70, b"many"))
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("own_extensions")
 def test_a_missing_row_is_not_a_bad_payload(codec: Codec) -> None:
     """C11: a reference whose row is gone says so, and a database that is down is not the payload's fault."""
     errors: list[Exception] = [MissingRow(), ConnectionError("down")]

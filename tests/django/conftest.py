@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ardiq import Ardiq, running
+from ardiq.enqueuing import Task
 from ardiq.store.keys import Keys
 from ardiq.upkeep import DjangoUpkeep
 from tests.server import admin
@@ -43,3 +44,9 @@ def stored(redis_url: str, queue_name: str) -> Stored:
             return {key.decode().removeprefix(prefix) for key in client.scan_iter(prefix + "*", count=1000)}
 
     return ids
+
+
+@pytest.fixture
+def lent(request: pytest.FixtureRequest, add: Task[..., int], stored: Stored) -> None:
+    """Hand the queue to a unittest class, which takes no fixtures; ``add`` is that of its module."""
+    request.cls.add, request.cls.stored = staticmethod(add), staticmethod(stored)

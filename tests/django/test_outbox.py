@@ -320,11 +320,6 @@ def test_no_table(add: Task[..., int]) -> None:
             editor.create_model(Outbox)
 
 
-@pytest.fixture
-def lent(request: pytest.FixtureRequest, add: Task[..., int], stored: Stored) -> None:
-    request.cls.add, request.cls.stored = staticmethod(add), staticmethod(stored)
-
-
 @pytest.mark.usefixtures("lent", "redis_url", "queue_name")
 class InATestCase(TestCase):
     add: Any

@@ -184,12 +184,6 @@ def test_async_enqueue_does_not_wait(add: Task[..., int], stored: Stored) -> Non
 # -- Django's own test cases ----------------------------------------------------------------------
 
 
-@pytest.fixture
-def lent(request: pytest.FixtureRequest, add: Task[..., int], stored: Stored) -> None:
-    """Hand the queue to a unittest class, which takes no fixtures."""
-    request.cls.add, request.cls.stored = staticmethod(add), staticmethod(stored)
-
-
 @pytest.mark.usefixtures("lent", "redis_url", "queue_name")
 class InATestCase(TestCase):
     add: Any

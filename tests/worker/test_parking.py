@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -23,14 +23,6 @@ def result(job: Job[Any], seconds: float = 10) -> TaskResult:
     found = job.result_sync(timeout=seconds)
     assert found is not None
     return found
-
-
-@pytest.fixture
-def registered() -> Iterator[None]:
-    before = dict(extensions._registered)
-    yield
-    extensions._registered.clear()
-    extensions._registered.update(before)
 
 
 def parked(job: Job[Any]) -> bool:
@@ -114,7 +106,7 @@ def test_a_call_of_a_later_release(
     assert ran == []
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("own_extensions")
 def test_a_value_that_only_others_can_read(
     app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
