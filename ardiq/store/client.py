@@ -16,6 +16,7 @@ from typing import Any
 
 import redis.exceptions as errors
 
+from ardiq.core.address import Place
 from ardiq.store.awake import WINDOW, Awake
 from ardiq.store.endpoint import LOST, Endpoint
 from ardiq.store.refusals import Patience, Unavailable, refused
@@ -159,6 +160,11 @@ class Store:
                 decoded.append(self._again(call, reply, patience))
         return decoded
 
+    def _place(self) -> Place:
+        """Where the connection of this thread leads."""
+        connection = getattr(self._local, "connection", None)
+        return getattr(connection, "host", ""), getattr(connection, "port", 0)
+
     def _again(self, call: Call, reply: Any, patience: Patience) -> Any:
         """What an error reply asks for: the text of the script, another server, or another try later."""
         name = call.name
@@ -166,8 +172,9 @@ class Store:
             if isinstance(reply, errors.NoScriptError) and call.script is not None:
                 call = call.in_full()
             elif isinstance(reply, errors.MovedError) and patience.hop():
-                self.endpoint.moved(f"MOVED {reply}")
-                self.close()
+                # The other calls of a batch are told the same, when the right one is open already.
+                if self._place() != self.endpoint.moved(f"MOVED {reply}"):
+                    self.close()
             else:
                 refusal = refused(str(reply), reply, name)
                 if isinstance(refusal, Unavailable):

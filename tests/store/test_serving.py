@@ -204,6 +204,7 @@ def test_a_batch_that_was_sent_to_the_wrong_node(act: Act) -> None:
     begin = time.monotonic()
     assert store.run_many([LENGTH] * 12) == [7] * 12
     assert time.monotonic() - begin < 1 and len(door.heard) == 12
+    assert there.connections == 1
     store.close()
 
 
