@@ -65,9 +65,7 @@ local function letter_of(id)
   return redis.call('GETRANGE', jobs .. id, 0, 0)
 end
 
-local function live(id)
-  return string.find(letter_of(id), '[QDR]') ~= nil
-end
+-- WITH slots
 
 local function parts(options)
   local row, age, rest = string.match(options, '^o(%x+),(%d+)|(.*)$')
@@ -244,10 +242,8 @@ local function store(id, lane, options, tail)
     if before then
       supersede(holder, before, outcome)
     end
-    if unique and tonumber(ttl) > 0 then
-      redis.call('SET', prefix .. 'unique:' .. unique, id, 'PX', ttl)
-    elseif unique then
-      redis.call('SET', prefix .. 'unique:' .. unique, id)
+    if unique then
+      hold(unique, ttl, id)
     end
     local window, hash = string.match(mode, '^t(%d+):(.*)$')
     if hash then

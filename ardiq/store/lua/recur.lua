@@ -12,9 +12,7 @@ local now = clock()
 local stamp = hex(now)
 local out, lanes = { now }, {}
 
-local function live(id)
-  return id and string.find(redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 0), '[QDR]') ~= nil
-end
+-- WITH slots
 
 local function fire(i)
   local name, at, id = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 3]
@@ -26,8 +24,8 @@ local function fire(i)
     return 'done'
   end
   local flags, ttl, hash = string.match(ARGV[i + 5], '^(%x):(%d+):(.*)$')
-  local slot = hash and prefix .. 'unique:' .. hash
-  local busy = ARGV[i + 2] == 'skip' and live(last) or slot and live(redis.call('GET', slot))
+  local holder = hash and redis.call('GET', prefix .. 'unique:' .. hash)
+  local busy = ARGV[i + 2] == 'skip' and last and live(last) or holder and live(holder)
   if paused or busy then
     redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1])
     return paused and 'paused' or 'busy'
@@ -36,10 +34,8 @@ local function fire(i)
   redis.call('SET', prefix .. 'job:' .. id,
     'Q' .. (flags or '0') .. '00000' .. stamp .. stamp .. '00000000' .. ARGV[i + 6])
   redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1], 'last:' .. name, id)
-  if slot and tonumber(ttl) > 0 then
-    redis.call('SET', slot, id, 'PX', ttl)
-  elseif slot then
-    redis.call('SET', slot, id)
+  if hash then
+    hold(hash, ttl, id)
   end
   local lane = ARGV[i + 4]
   lanes[lane] = lanes[lane] or {}

@@ -15,10 +15,7 @@ local TEN_YEARS = 316224000000
 local states, first, step = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local out, lanes, scheduled, left, count = {}, {}, {}, {}, 0
 
-local function live(id)
-  local letter = redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 0)
-  return letter == 'Q' or letter == 'D' or letter == 'R'
-end
+-- WITH slots
 
 -- The head of a record that is due at some time. One that is put off by us, and not by its caller, counts as
 -- started (flag 4): its window to start in must not close meanwhile.
@@ -62,7 +59,7 @@ local function replay(id)
   redis.call('SET', key, head(record, due) .. string.sub(record, 38, stop) .. calls .. '000000'
     .. string.sub(record, stop + 13, stop + 12 + tonumber(calls, 16)))
   if unique ~= '' then
-    redis.call('SET', prefix .. 'unique:' .. unique, id)
+    hold(unique, 0, id)
   end
   redis.call('ZREM', prefix .. 'ended:' .. ENDED[letter], id)
   if letter == 'F' then
