@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.core.management.base import CommandError, CommandParser
 
 from ardiq.worker.health import HealthFile, Look, Reporter, Sink
-from ardiq.worker.probe import Probe
+
+if TYPE_CHECKING:
+    from ardiq.worker.probe import Probe
 
 LOCAL = "127.0.0.1"
 
@@ -60,6 +63,9 @@ class Shown:
 
     def _bound(self, look: Look) -> Probe:
         assert self.address is not None
+        # Not before somebody asks for a port: an HTTP server takes a megabyte of every worker.
+        from ardiq.worker.probe import Probe
+
         try:
             probe = Probe(*self.address, look)
         except OSError as error:
