@@ -37,7 +37,11 @@ def test_permissions_are_made_by_migrate() -> None:
     """S7: one for each thing that can be done; none that stands for nothing."""
     found = Permission.objects.filter(content_type__app_label="ardiq").values_list("codename", flat=True)
     assert set(found) == {
-        "view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "view_queue", "view_worker",
+        "view_dashboard",
+        "view_job", "view_job_payload", "add_job", "retry_job", "abort_job", "delete_job", "export_job",
+        "view_queue", "pause_queue", "purge_queue",
+        "view_worker", "control_worker",
+        "view_schedule", "change_schedule", "run_schedule",
         "view_outbox",
     }  # fmt: skip
 

@@ -17,7 +17,7 @@ from ardiq.core.options import Options
 from ardiq.core.rules import RULES
 from ardiq.management.commands import ardiq_check, ardiq_health, ardiq_jobs, ardiq_schedules, ardiq_status
 from ardiq.management.commands.ardiq_worker import Command
-from ardiq.models import Job, Outbox, Queue, Worker
+from ardiq.models import Dashboard, Job, Outbox, Queue, Schedule, Worker
 from ardiq.overrides import CallOptions
 from ardiq.store import findings, keys
 from ardiq.worker import log
@@ -115,7 +115,7 @@ def test_statuses() -> None:
 
 def test_permissions_of_the_admin() -> None:
     defined = set()
-    for model in (Job, Outbox, Queue, Worker):
+    for model in (Dashboard, Job, Outbox, Queue, Schedule, Worker):
         options = model._meta
         defined |= {f"{action}_{options.model_name}" for action in options.default_permissions}
         defined |= {codename for codename, _ in options.permissions}

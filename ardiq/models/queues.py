@@ -1,0 +1,68 @@
+"""Queues, with the numbers of one moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from ardiq import conf
+from ardiq.adminui.sources import FewSource, JobSource
+from ardiq.core.job import JobStatus
+from ardiq.models.base import RedisModel
+from ardiq.models.jobs import Job
+
+if TYPE_CHECKING:
+    Flag = models.BooleanField[bool, bool]
+    Text = models.CharField[str, str]
+    Whole = models.PositiveIntegerField[int, int]
+    When = models.DateTimeField[datetime | None, datetime | None]
+
+
+class Queue(RedisModel):
+    """A queue of settings, with the numbers of one moment."""
+
+    name: Text = models.CharField(_("name"), primary_key=True, max_length=100)
+    waiting: Whole = models.PositiveIntegerField(_("waiting"), default=0)
+    scheduled: Whole = models.PositiveIntegerField(_("scheduled"), default=0)
+    running: Whole = models.PositiveIntegerField(_("running"), default=0)
+    failed: Whole = models.PositiveIntegerField(_("failed"), default=0)
+    workers: Whole = models.PositiveIntegerField(_("workers"), default=0)
+    oldest: When = models.DateTimeField(_("oldest waits since"), null=True)
+    paused: Flag = models.BooleanField(_("paused"), default=False)
+
+    lanes: dict[str, int]
+
+    class Meta(RedisModel.Meta):
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
+        ordering = ("name",)
+        default_permissions = ("view",)
+        permissions = (
+            ("pause_queue", "Can pause and resume queues"),
+            ("purge_queue", "Can purge queues and move what waits in them"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def make_source(cls) -> FewSource:
+        return FewSource(lambda: [cls.of(alias) for alias in conf.aliases()])
+
+    @classmethod
+    def of(cls, alias: str) -> Queue:
+        counts = JobSource(Job.of).counts(alias)
+        queue = cls(
+            name=alias,
+            waiting=counts.statuses[JobStatus.QUEUED],
+            scheduled=counts.statuses[JobStatus.SCHEDULED],
+            running=counts.statuses[JobStatus.RUNNING],
+            failed=counts.statuses[JobStatus.FAILED],
+            workers=counts.workers,
+        )
+        queue.lanes = counts.lanes
+        queue.read()
+        return queue

@@ -1,0 +1,44 @@
+"""Recurring tasks of the queues in settings, as far as this process knows their code."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from ardiq.adminui.sources import FewSource
+from ardiq.adminui.text import plain
+from ardiq.models.base import RedisModel
+
+if TYPE_CHECKING:
+    Flag = models.BooleanField[bool, bool]
+    Text = models.CharField[str, str]
+    When = models.DateTimeField[datetime | None, datetime | None]
+
+
+class Schedule(RedisModel):
+    """A recurring task. Its id is its queue, a colon and its name: two queues may have one of a name."""
+
+    id: Text = models.CharField(_("ID"), primary_key=True, max_length=301)
+    name: Text = models.CharField(_("name"), max_length=200)
+    queue: Text = models.CharField(_("queue"), max_length=100)
+    timetable: Text = models.CharField(_("timetable"), max_length=200)
+    enabled: Flag = models.BooleanField(_("enabled"), default=True)
+    next_at: When = models.DateTimeField(_("next run"), null=True)
+    last_at: When = models.DateTimeField(_("last run"), null=True)
+
+    class Meta(RedisModel.Meta):
+        verbose_name = _("schedule")
+        verbose_name_plural = _("schedules")
+        ordering = ("name", "queue")
+        default_permissions = ("view", "change")
+        permissions = (("run_schedule", "Can run schedules now"),)
+
+    def __str__(self) -> str:
+        return plain(self.name, 200)
+
+    @classmethod
+    def make_source(cls) -> FewSource:
+        return FewSource(list)
