@@ -19,6 +19,7 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``throttle:<hash>``   string  the id of the first job of a window; expires with the window
 ``series:<hash>``     string  start of a series of debounced calls, ms; expires when the series has to end
 ``pushed:<row>``      string  the id of the job that this row of an outbox became; expires after an hour
+``spent``             zset    calls whose jobs left nothing -> end, ms; expires ten seconds after the last
 ``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
 ``progress:<id>``     string  how far the job is, as it told last; a TTL always, once it has ended its job's
 ``logs:<id>``         string  kept lines of its logs, capped; a TTL always, once it has ended its job's
@@ -39,7 +40,7 @@ TYPES = {
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "throttle:": "string",
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
-    "pushed:": "string",
+    "pushed:": "string", "spent": "zset",
 }  # fmt: skip
 
 

@@ -181,20 +181,7 @@ def test_enqueue_reply_lost(
 
 @pytest.mark.soak
 @pytest.mark.fault("23", "replies lost: enqueue, again and again, beside working workers")
-@pytest.mark.parametrize(
-    "kept",
-    [
-        pytest.param(True, id="kept"),
-        pytest.param(
-            False,
-            id="RESULT_TTL 0",
-            marks=pytest.mark.xfail(
-                reason="a job that ends without a trace leaves nothing by which its enqueue, sent once more, "
-                "is known"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "RESULT_TTL 0"])
 def test_enqueue_replies_lost_under_load(trial: MakeTrial, kept: bool) -> None:
     """A job may have run and ended before its caller sends it again; its result may be kept, or not."""
     here = trial(network=True)

@@ -85,6 +85,50 @@ def test_the_same_call_again_while_the_job_runs(bench: Bench) -> None:
     assert (bench.status("a"), bench.lane()) == ("running", [])
 
 
+OF_ONE_TASK: list[dict[str, Any]] = [{}, {}]
+OF_MANY: list[dict[str, Any]] = [{"unique": "h"}, {"lane": "high"}]
+
+
+@pytest.mark.parametrize("limit", ["", "1 default"])
+@pytest.mark.parametrize("options", [OF_ONE_TASK, OF_MANY], ids=["plain", "with options"])
+def test_the_same_call_after_its_job_left_nothing(
+    bench: Bench, options: list[dict[str, Any]], limit: str
+) -> None:
+    """R10: a task that keeps no result may have run before its call comes again; a later call of the same id
+    is another call, and the time in which the first one is known is short."""
+    news = [bench.new(id, **kind) for id, kind in zip("ab", options, strict=True)]
+    call = verbs.enqueue(bench.keys, news, limit)
+    bench.register("worker-1")
+    assert bench.run(verbs.enqueue(bench.keys, news)) == [True, True]
+    jobs = bench.take("worker-1")
+    bench.settle("worker-1", *(succeeded(job, "worker-1", ttl_ms=0) for job in jobs.values()))
+    bench.enqueue("c")  # for the limit
+    before = bench.state()
+    assert bench.run(call) == [True, True]
+    assert bench.state() == before
+    assert bench.enqueue("a", call=b"another") == [True]
+    assert 0 < bench.redis.pttl(f"{bench.keys.prefix}spent") <= 10_000
+
+
+def test_the_same_call_after_its_job_was_aborted(bench: Bench) -> None:
+    """R10: the end of a waiting job that leaves nothing is known as well."""
+    call = verbs.enqueue(bench.keys, [bench.new("a")])
+    bench.run(call)
+    assert bench.run(verbs.abort(bench.keys, "a", 0, b"aborted"))
+    assert bench.run(call) == [True]
+    assert bench.status("a") == "not_found"
+
+
+def test_a_call_is_known_for_some_seconds(bench: Bench, clock: Clock) -> None:
+    """R10: as long as its caller may repeat it, and no longer: what ends later pushes it out."""
+    bench.register("worker-1")
+    for id in "ab":
+        bench.enqueue(id)
+        bench.settle("worker-1", succeeded(bench.take("worker-1")[id], "worker-1", ttl_ms=0))
+        assert bench.redis.zcard(f"{bench.keys.prefix}spent") == 1
+        clock.advance(10_001)
+
+
 @pytest.mark.parametrize("state", ["queued", "scheduled", "running", "succeeded", "failed"])
 @pytest.mark.parametrize("replace", [False, True])
 def test_another_call_of_the_same_id(bench: Bench, state: str, replace: bool) -> None:

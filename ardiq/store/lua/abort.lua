@@ -36,7 +36,9 @@ local history = tonumber(string.sub(record, stop + 7, stop + 12), 16) or 0
 local ended = 'A' .. string.sub(record, 2, 18) .. hex(now) .. '00000000'
   .. string.sub(record, 38, stop + 12 + calls + history) .. ARGV[3]
 if ttl == 0 then
+-- WITH spent
   redis.call('DEL', key)
+  spend(now, { now, mark_in(id, string.sub(record, 38)) })
 else
   if ttl < 0 then
     redis.call('SET', key, ended)

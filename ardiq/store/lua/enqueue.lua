@@ -42,9 +42,25 @@ if limit ~= '' then
   tight = waiting + (#ARGV - 3) / (lane_of_all ~= '' and 2 or 4) > tonumber(string.match(limit, '^%d+'))
 end
 
+-- By index in ARGV: calls whose jobs have ended and left nothing. There are none unless tasks keep no results.
+local spent
+if redis.pcall('EXISTS', prefix .. 'spent') == 1 then
+-- WITH spent
+  local marks, step = {}, lane_of_all ~= '' and 2 or 4
+  for i = 4, #ARGV, step do
+    marks[#marks + 1] = step == 2 and mark_of(ARGV[i], ARGV[i + 1]) or mark_in(ARGV[i], ARGV[i + 3])
+  end
+  for n, score in ipairs(redis.pcall('ZMSCORE', prefix .. 'spent', unpack(marks))) do
+    if score then
+      spent = spent or {}
+      spent[4 + (n - 1) * step] = true
+    end
+  end
+end
+
 -- Plain jobs of one task, as almost all are, take one command for the whole batch. This stands before
 -- everything else because the time of a single enqueue is mostly what its script sets up.
-if lane_of_all ~= '' and not tight then
+if lane_of_all ~= '' and not tight and not spent then
   local args, ids, values, plain = ARGV, {}, {}, 'Q0' .. READY .. start
   for i = 4, #args, 2 do
     local id, call = args[i], args[i + 1]
@@ -110,7 +126,7 @@ if tight then
     elseif holder then
       found = found or live(holder)
     end
-    found = found or (row and redis.call('EXISTS', prefix .. 'pushed:' .. row) == 1)
+    found = found or (spent and spent[i]) or (row and redis.call('EXISTS', prefix .. 'pushed:' .. row) == 1)
     if (letter == '' or (mode == 'r' and ENDED[letter])) and not found then
       new = new + 1
     end
@@ -255,11 +271,12 @@ end
 
 if lane_of_all ~= '' then
   for i = 4, #ARGV, 2 do
-    out[#out + 1] = store(ARGV[i], lane_of_all, '', start .. size(ARGV[i + 1]) .. ARGV[i + 1])
+    out[#out + 1] = spent and spent[i] and 1
+      or store(ARGV[i], lane_of_all, '', start .. size(ARGV[i + 1]) .. ARGV[i + 1])
   end
 else
   for i = 4, #ARGV, 4 do
-    out[#out + 1] = store(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+    out[#out + 1] = spent and spent[i] and 1 or store(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
   end
 end
 

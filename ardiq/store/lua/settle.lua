@@ -44,7 +44,7 @@ redis.call('HDEL', held, unpack(leaving))
 local now = clock()
 local stamp = hex(now)
 local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
-local ended, finished, due, again = {}, {}, {}, false
+local ended, finished, due, marks, again = {}, {}, {}, {}, false
 -- From here on every job of the batch gets its outcome, whatever lies at the keys around it: a key of a wrong
 -- type, or one that the user may not touch, must not end the script between two of them (R9).
 local try = redis.pcall
@@ -56,6 +56,7 @@ if redis.call('EXISTS', prefix .. 'aborts') == 1 then
 end
 
 -- WITH groups
+-- WITH spent
 
 -- fingerprint -> what this batch tells of its group; id, fingerprint, id, fingerprint, ...
 local groups, prints = {}, {}
@@ -116,6 +117,8 @@ local function finish(i, id, key, verb)
   local record = ARGV[i + 3] .. stamp .. ARGV[i + 5]
   if ttl == 0 then
     redis.call('DEL', key)
+    marks[#marks + 1] = now
+    marks[#marks + 1] = mark_in(id, string.sub(ARGV[i + 5], 9))
   elseif ttl < 0 then
     redis.call('SET', key, record)
   else
@@ -220,6 +223,9 @@ if #due > 0 then
 end
 if #prints > 0 then
   join()
+end
+if #marks > 0 then
+  spend(now, marks)
 end
 for verb, list in pairs(ended) do
   local listed = try('ZADD', prefix .. 'ended:' .. ENDED[verb], unpack(list))
