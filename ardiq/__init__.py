@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from ardiq.core.reports import LogLine, Progress
     from ardiq.deadletters import FailureGroup
     from ardiq.results import Job, JobInfo
-    from ardiq.shortcuts import cron, enqueue_many, enqueue_many_sync, queue, ref, send, send_sync, task
+    from ardiq.shortcuts import (
+        cron,
+        enqueue_many,
+        enqueue_many_sync,
+        jobs_for,
+        jobs_for_sync,
+        queue,
+        ref,
+        send,
+        send_sync,
+        task,
+    )
 
 _HOMES = {
     "ardiq.api": ("Ardiq",),
@@ -33,7 +44,8 @@ _HOMES = {
     "ardiq.deadletters": ("FailureGroup",),
     "ardiq.results": ("Job", "JobInfo"),
     "ardiq.shortcuts": (
-        "cron", "enqueue_many", "enqueue_many_sync", "queue", "ref", "send", "send_sync", "task",
+        "cron", "enqueue_many", "enqueue_many_sync", "jobs_for", "jobs_for_sync", "queue", "ref", "send",
+        "send_sync", "task",
     ),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -59,6 +71,8 @@ __all__ = [
     "enqueue_many_sync",
     "errors",
     "id_for",
+    "jobs_for",
+    "jobs_for_sync",
     "queue",
     "ref",
     "send",

@@ -100,7 +100,7 @@ class Ardiq(Recurring):
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
         retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, debounce_ms,
         debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once,
-        executor."""
+        on_missing, subject, executor."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             for option in options:
@@ -142,6 +142,8 @@ class Ardiq(Recurring):
         once: bool | str = False,
         sensitive: Sequence[str] = (),
         keep_logs: bool = False,
+        on_missing: str = "fail",
+        subject: str = "",
     ) -> Definition:
         if queue not in (None, self.queue_name):
             raise ValueError(f"queue={queue!r}: this decorator belongs to the queue {self.queue_name!r}.")
@@ -172,6 +174,8 @@ class Ardiq(Recurring):
             once=once,
             sensitive=sensitive,
             keep_logs=keep_logs,
+            on_missing=on_missing,
+            subject=subject,
         )
 
     def on_error(self, hook: ErrorHook) -> ErrorHook:

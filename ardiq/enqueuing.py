@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
-from ardiq import outbox, transactions
+from ardiq import outbox, references, transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
 from ardiq.core.job import tail_start
 from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL
+from ardiq.core.reference import Reference
 from ardiq.core.registry import Definition
-from ardiq.overrides import PLAIN, CallOptions, checked, meta_of
+from ardiq.overrides import PLAIN, CallOptions, checked, listed_for, meta_of
 from ardiq.owners import Owner
 from ardiq.results import Job
 from ardiq.signals import announce, job_enqueued
@@ -68,10 +69,11 @@ class Prepared:
         target, options = self.target, self.target.call_options
         lane = target.lane_in(broker)
         id = options.task_id or new_id()
+        subject = options.subject or target.subject_of(self.args, self.kwargs)
         call = broker.codec.encode(
             CALL,
-            id.encode() + target.subject,
-            [list(self.args), self.kwargs, meta_of(options, broker)],
+            id.encode() + target.sealed,
+            [list(self.args), self.kwargs, meta_of(options, broker, subject)],
             CALL_ROOT,
         )
         if len(call) > broker.options.max_payload_bytes:
@@ -90,6 +92,8 @@ class Prepared:
             unique_ttl_ms=same.ttl_ms if same else 0,
             unique_until_start=bool(same and same.until_start),
             window=same.window(broker.codec, id, target.name, hash) if same else None,
+            subject=references.subject_hash(subject) if subject else "",
+            subject_ttl_ms=listed_for(broker.options, target.definition) if subject else 0,
         )
 
     def _too_large(self, call: bytes, broker: Broker) -> TooLarge:
@@ -107,9 +111,10 @@ class Enqueuable(Generic[P, R]):
         self.name = name
         self.definition = definition
         self.call_options = options
-        self.subject = b"|" + name.encode()
+        self.sealed = b"|" + name.encode()
         self.same = sameness(options, definition)
-        simple = options is PLAIN and self.same is None
+        about = definition is not None and definition.subject
+        simple = options is PLAIN and self.same is None and not about
         self.plain: bool | None = simple or None
         self.durable = options.durable
         if self.durable is None and options.on_commit is not False and definition is not None:
@@ -122,11 +127,19 @@ class Enqueuable(Generic[P, R]):
         lane = self.call_options.priority or (self.definition and self.definition.lane)
         return self.app.check_lane(lane or broker.options.default_priority)
 
+    def subject_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reference | None:
+        """What a call is about, by the argument that the task names. Raises TypeError or ValueError."""
+        definition = self.definition
+        if definition is None or not definition.subject:
+            return None
+        value = definition.bind(args, kwargs).arguments.get(definition.subject)
+        return references.subject(value, f"{self.name}: {definition.subject}, its subject,")
+
     def start_for(self, broker: Broker) -> Start:
         """What is the same for every plain call of this task, reckoned once for as long as options hold."""
         lane = self.lane_in(broker)
         encode, full = (
-            broker.codec.encoder(CALL, ID_SIZE, self.subject, root) for root in (CALL_ROOT[:2], CALL_ROOT)
+            broker.codec.encoder(CALL, ID_SIZE, self.sealed, root) for root in (CALL_ROOT[:2], CALL_ROOT)
         )
         if broker.carrier is not None:
             encode = broker.carrier.around(encode, full)

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ardiq import references
 from ardiq.connection import Broker, new_id
 from ardiq.core.headers import checked_headers
 from ardiq.core.job import check_id
-from ardiq.core.registry import NEVER_NEGATIVE, UniqueKey, check_unique
+from ardiq.core.options import Options
+from ardiq.core.reference import Reference, subject_meta
+from ardiq.core.registry import NEVER_NEGATIVE, Definition, UniqueKey, check_unique
 from ardiq.core.retry import TEN_YEARS_MS
 from ardiq.transactions import check_alias, localised
 
@@ -37,9 +40,11 @@ class CallOptions:
     using: str | None = None
     headers: Mapping[str, str] | None = None
     keep_logs: bool | None = None
+    subject: Reference | None = None
 
 
 PLAIN = CallOptions()
+LISTED_MS = 30 * 86_400_000
 
 
 def checked(
@@ -91,12 +96,14 @@ def checked(
     return merged
 
 
-def meta_of(options: CallOptions, broker: Broker) -> dict[str, Any]:
-    """What of the options travels with the call, and what else PROPAGATE names."""
+def meta_of(options: CallOptions, broker: Broker, subject: Reference | None = None) -> dict[str, Any]:
+    """What of the options travels with the call, what it is about, and what else PROPAGATE names."""
     meta: dict[str, Any] = {}
     for name in ("delay_ms", "schedule_ms", "expire_ms", "headers"):
         if value := getattr(options, name):
             meta[name] = value
+    if subject is not None:
+        meta["subject"] = subject_meta(subject)
     if options.keep_logs is not None:
         meta["keep_logs"] = options.keep_logs
     if options.task_id is not None:
@@ -107,6 +114,13 @@ def meta_of(options: CallOptions, broker: Broker) -> dict[str, Any]:
     return meta
 
 
+def listed_for(options: Options, definition: Definition | None) -> int:
+    """How long after a job was due its object lists it at least, ms: longer than its result is kept."""
+    own = definition.result_ttl_ms if definition is not None else None
+    kept = (options.result_ttl_ms, options.failed_ttl_ms, own or 0)
+    return TEN_YEARS_MS if min(kept) < 0 else max(LISTED_MS, *kept)
+
+
 def _check_switches(given: dict[str, Any]) -> None:
     if given.get("unique") is not None:
         check_unique(given["unique"])
@@ -114,6 +128,8 @@ def _check_switches(given: dict[str, Any]) -> None:
         value = given.get(name)
         if not (value is None or isinstance(value, bool)):
             raise TypeError(f"{name}={value!r}: give True or False.")
+    if given.get("subject") is not None:
+        given["subject"] = references.subject(given["subject"], "subject")
     if given.get("using") is not None:
         check_alias(given["using"])
 

@@ -21,6 +21,7 @@ from ardiq.core.outcome import (
     read_history,
     read_result,
 )
+from ardiq.core.reference import Reference, read_subject
 from ardiq.core.reports import LogLine, Progress, read_logs, read_progress
 from ardiq.core.wishes import planned, span
 from ardiq.moving import Movable
@@ -53,6 +54,7 @@ class JobInfo:
     result: TaskResult | None
     headers: dict[str, str]
     progress: Progress | None = None
+    subject: Reference | None = None
     problem: str = ""
     """Why args and kwargs are empty, when the stored call cannot be read."""
 
@@ -85,6 +87,7 @@ def job_info(broker: Broker, record: JobRecord, progress: bytes | None = None) -
         result=result,
         headers=dict(read_headers(meta) or {}),
         progress=read_progress(progress, record),
+        subject=read_subject(meta),
         problem=problem,
     )
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, TypeVar, overload
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
 
 from ardiq import conf
 from ardiq.api import Ardiq
 from ardiq.decorators import Decorator
 from ardiq.enqueuing import AsyncTask, Prepared, Ref, Task
-from ardiq.results import Job
+from ardiq.results import Job, JobInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,6 +75,23 @@ def send_sync(name: str, /, *args: Any, **kwargs: Any) -> Job[Any]:
 def ref(name: str) -> Ref:
     """A task of the queue "default" by name, for producers that cannot import it."""
     return _owner().ref(name)
+
+
+async def jobs_for(instance: Model, most: int = 50) -> list[JobInfo]:
+    """Jobs of every queue in settings whose subject is this object, the newest first; see
+    ``Ardiq.jobs_for``. One round trip for each queue."""
+    found = [await queue(alias).jobs_for(instance, most) for alias in conf.known_aliases()]
+    return _newest(found, most)
+
+
+def jobs_for_sync(instance: Model, most: int = 50) -> list[JobInfo]:
+    """``jobs_for`` for sync code."""
+    found = [queue(alias).jobs_for_sync(instance, most) for alias in conf.known_aliases()]
+    return _newest(found, most)
+
+
+def _newest(found: list[list[JobInfo]], most: int) -> list[JobInfo]:
+    return sorted((info for part in found for info in part), key=lambda one: -one.enqueue_time)[:most]
 
 
 async def enqueue_many(calls: Iterable[Prepared]) -> list[Job[Any]]:

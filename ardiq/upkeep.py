@@ -74,7 +74,8 @@ class DjangoUpkeep:
         return once.run(life, body, pack)
 
     def resolve(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        return references.resolve(args), references.resolve(kwargs)
+        resolved: tuple[list[Any], dict[str, Any]] = references.resolve((args, kwargs))
+        return resolved
 
     async def resolve_async(
         self, args: list[Any], kwargs: dict[str, Any]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
+from django.db.models import Model
+
+from ardiq import references
 from ardiq.connection import Broker
 from ardiq.core.job import JobStatus, check_id
 from ardiq.core.options import Options
 from ardiq.core.outcome import TaskResult
-from ardiq.results import Job, JobInfo
+from ardiq.results import Job, JobInfo, job_info
 from ardiq.store import inspector, verbs
-from ardiq.store.inspector import JobView
+from ardiq.store.inspector import Attached, JobView
 
 MOST = 500  # jobs that one question may be about
+ATTACHED_MOST = 200  # jobs of an object that one question answers
 
 
 class Window:
@@ -84,6 +89,45 @@ class Window:
     def _lengths(self, priority: str | None) -> list[Any]:
         lanes = self.options.priorities if priority is None else (self.check_lane(priority),)
         return [verbs.length(self.broker.keys, lane) for lane in lanes]
+
+    # -- jobs of an object ------------------------------------------------------------------------
+
+    async def jobs_for(self, instance: Model, most: int = 50) -> list[JobInfo]:
+        """Jobs whose subject is this object, the newest first, ``most`` up to 200 of them. Arguments and
+        results above 64 KiB are left out. Raises ValueError for an instance that has not been saved."""
+        hash = attached_hash(instance)
+        call = inspector.attached(self.broker.keys, hash, _most(most))
+        return _infos(self.broker, hash, await self.broker.here().store.run(call))
+
+    def jobs_for_sync(self, instance: Model, most: int = 50) -> list[JobInfo]:
+        """``jobs_for`` for sync code."""
+        hash = attached_hash(instance)
+        call = inspector.attached(self.broker.keys, hash, _most(most))
+        return _infos(self.broker, hash, self.broker.store.run(call))
+
+
+def attached_hash(instance: Model) -> str:
+    """The name of the list of an object. Raises TypeError or ValueError for what can be no subject."""
+    subject = references.subject(instance, "jobs_for(...)")
+    if subject is None:
+        raise TypeError("jobs_for(None): give a model instance.")
+    return references.subject_hash(subject)
+
+
+def _most(most: int) -> int:
+    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= ATTACHED_MOST:
+        raise ValueError(f"most={most!r}: give a number from 1 to {ATTACHED_MOST}.")
+    return most
+
+
+def _infos(broker: Broker, hash: str, attached: Attached) -> list[JobInfo]:
+    found = [(view, job_info(broker, view.record)) for view in attached.views if view.record is not None]
+    return [
+        replace(info, problem="Left out of a list, because it is large.") if view.cut else info
+        for view, info in found
+        # The id may have begun another life, for another object.
+        if info.subject is None or references.subject_hash(info.subject) == hash
+    ]
 
 
 def listed(ids: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ardiq.core.codec import register_extension
 from ardiq.core.errors import BadPayload
 
 CODE = 64
+ON_MISSING = ("fail", "skip", "retry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,35 @@ def unpack(data: bytes) -> Reference:
     parts = msgpack.unpackb(data, raw=False)
     if not isinstance(parts, list) or len(parts) != 3:
         raise BadPayload("A reference to a model instance has an unknown shape.")
-    reference = Reference(*parts)
+    label, pk, using = parts
+    # A key of several columns has travelled as a list, and a reference must be one that can be hashed.
+    reference = Reference(label, tuple(pk) if isinstance(pk, list) else pk, using)
     seen.list[:] = [reference]
     return reference
+
+
+def subject_meta(subject: Reference) -> list[Any]:
+    """The subject of a job as it travels with the call: in data that every serializer knows."""
+    parts = subject.pk if isinstance(subject.pk, tuple) else (subject.pk,)
+    plain = [part if isinstance(part, int) else str(part) for part in parts]
+    return [subject.label, plain if isinstance(subject.pk, tuple) else plain[0], subject.using]
+
+
+def read_subject(meta: Mapping[str, Any]) -> Reference | None:
+    """What a job is about, by the options of its call; None for nothing, and for what is none."""
+    found = meta.get("subject")
+    if not isinstance(found, (list, tuple)) or len(found) != 3:
+        return None
+    label, pk, using = found
+    if not isinstance(label, str) or not isinstance(using, str):
+        return None
+    return Reference(label, tuple(pk) if isinstance(pk, list) else pk, using)
+
+
+def check_on_missing(value: object) -> None:
+    """Raise ValueError for what is no policy about rows that are gone."""
+    if value not in ON_MISSING:
+        raise ValueError(f"on_missing={value!r}: give 'fail', 'skip' or 'retry'.")
 
 
 register_extension(CODE, Reference, pack, unpack)

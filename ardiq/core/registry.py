@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ardiq.core.errors import UnknownTask
+from ardiq.core.functions import check_executor, check_subject
 from ardiq.core.names import check_name
 from ardiq.core.options import Options
+from ardiq.core.reference import check_on_missing
 from ardiq.core.retry import TEN_YEARS_MS, Backoff, Policy
 
 MOST_RETRIES = 4_000  # the record has three hex digits for it
@@ -48,6 +49,8 @@ class Definition:
     once: bool | str = False
     sensitive: tuple[str, ...] = ()
     keep_logs: bool = False
+    on_missing: str = "fail"
+    subject: str = ""
 
     @classmethod
     def checked(cls, fn: Callable[..., Any], *, name: str | None, **given: Any) -> Definition:
@@ -73,9 +76,11 @@ class Definition:
         if not isinstance(given.get("keep_logs", False), bool):
             raise TypeError(f"keep_logs={given['keep_logs']!r}: give True or False.")
         check_unique(given.get("unique", False))
+        check_subject(fn, given.get("subject", ""))
+        check_on_missing(given.get("on_missing", "fail"))
         if given["unique_until"] not in ("start", "done"):
             raise ValueError(f"unique_until={given['unique_until']!r}: give 'start' or 'done'.")
-        _check_executor(fn, given["executor"])
+        check_executor(fn, given["executor"])
         definition = cls(name=check_name("task", own if name is None else name), fn=fn, **given)
         definition._check_transactions()
         return definition
@@ -137,6 +142,7 @@ class Definition:
             options.jitter,
             self.retry_on,
             self.dont_retry_on,
+            self.on_missing,
         )
 
     @property
@@ -158,32 +164,6 @@ def _checked_sensitive(fn: Callable[..., Any], names: object) -> tuple[str, ...]
         if name not in parameters and not takes_any:
             raise ValueError(f"sensitive={names!r}: {name!r} is no parameter of the task.")
     return tuple(names)
-
-
-def _check_executor(fn: Callable[..., Any], executor: object) -> None:
-    """A child process comes by its tasks as its worker does: by importing the module that defines them."""
-    if executor not in ("thread", "process"):
-        raise ValueError(f"executor={executor!r}: give 'thread' or 'process'; it is about sync tasks.")
-    if executor == "thread":
-        return
-    if inspect.iscoroutinefunction(fn) or not inspect.isfunction(fn):
-        kind = "an async function" if inspect.iscoroutinefunction(fn) else "no plain function"
-        advice = "leave executor out" if inspect.iscoroutinefunction(fn) else "define it with def"
-    elif fn.__name__ == "<lambda>" or fn.__qualname__ != fn.__name__:
-        kind = "a lambda" if fn.__name__ == "<lambda>" else "defined inside a function or class"
-        advice = "define it with def at the top of a module"
-    elif fn.__module__ not in sys.modules or (fn.__module__ == "__main__" and not _main_file()):
-        kind, advice = "not defined in a file", "move it into a module that can be imported"
-    else:
-        return
-    raise TypeError(
-        f"executor='process': {getattr(fn, '__qualname__', fn)!r} is {kind}, and a child process runs sync "
-        f"functions that it can import; {advice}."
-    )
-
-
-def _main_file() -> str | None:
-    return getattr(sys.modules["__main__"], "__file__", None)
 
 
 def _check_numbers(given: dict[str, Any]) -> None:

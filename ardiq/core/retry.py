@@ -30,6 +30,7 @@ class Ending(Enum):
     PUT_OFF = "put off for want of a process"
     CRASHED = "crashed its workers"
     REFUSED = "refused before it ran"
+    MISSING = "missing a row that it was passed"
 
 
 class Action(Enum):
@@ -52,6 +53,7 @@ class Policy:
     jitter: bool = True
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     dont_retry_on: tuple[type[BaseException], ...] = ()
+    on_missing: str = "fail"
 
 
 @dataclass(slots=True)
@@ -116,6 +118,8 @@ def judge(
             return Verdict(Action.FAIL, charged=False)
         delay = min(max(PARK_FIRST_MS, waited_ms // 10), PARK_MOST_MS)
         return Verdict(Action.PARK, delay, charged=False)
+    if outcome.ending is Ending.MISSING and policy.on_missing != "retry":
+        return Verdict(Action.ABORT if policy.on_missing == "skip" else Action.FAIL)
     error = outcome.error
     if attempts >= policy.max_retries or not _may_retry(outcome.ending, error, policy):
         return Verdict(Action.FAIL)
@@ -123,7 +127,7 @@ def judge(
 
 
 def _may_retry(ending: Ending, error: BaseException | None, policy: Policy) -> bool:
-    if isinstance(error, Retry):
+    if isinstance(error, Retry) or ending is Ending.MISSING:
         return True
     if error is None or isinstance(error, policy.dont_retry_on):
         return False

@@ -47,6 +47,11 @@ TEXTS = {
     ("waiter", "ended"): ("waiter", "somebody waits for job {it}, which has ended", "they were told"),
     ("abort", "gone"): ("abort", "{it} is marked for abort and there is no such job", "the mark is gone"),
     ("abort", "ended"): ("abort", "job {it} has ended and is marked for abort", "the mark is gone"),
+    ("subject", "ever"): (
+        "ttl",
+        "the list of the jobs of object {it} has no expiry, so it would stay for ever",
+        "it expires in 30 days",
+    ),
     ("letter", "letter"): ("group", "{it} stands in a group of failures and is no dead letter", "it left it"),
 }
 

@@ -201,6 +201,8 @@ class _Check:
             self.holders.add(name[5:])
         elif name.startswith(b"unique:") and more[0]:
             self._doubt(Doubt("slot", name[7:]))
+        elif name.startswith(b"subject:") and ttl == -1:
+            self._doubt(Doubt("subject", name[8:]))
 
     def _judge_job(self, id: bytes, ttl: int, size: int, due: int, start: bytes) -> None:
         self.report.looked_at += 1

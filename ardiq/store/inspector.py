@@ -15,7 +15,7 @@ from ardiq.core.reports import Progress, read_progress
 from ardiq.store import verbs
 from ardiq.store.keys import Keys
 from ardiq.store.reports import with_progress
-from ardiq.store.scripts import Call, Part, script
+from ardiq.store.scripts import Call, Part, id_text, script
 
 STRETCH = 400  # most jobs that one script looks at: less than 2 ms of the server (R9)
 LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
@@ -191,6 +191,24 @@ def rows(keys: Keys, ids: Sequence[str]) -> Call:
         return [view(id, raw, size) if size else None for id, size, raw in found]
 
     return script("rows").call(keys.prefix, [LARGEST, *ids], decode)
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The newest jobs of an object, and how many it lists; of those a few may be gone."""
+
+    total: int
+    views: tuple[JobView, ...]
+
+
+def attached(keys: Keys, subject: str, most: int) -> Call:
+    """The newest jobs about an object, by its hash; ``most`` up to STRETCH, parts above LARGEST left out."""
+
+    def decode(reply: list[Any]) -> Attached:
+        found = zip(reply[1::3], reply[2::3], reply[3::3], strict=True)
+        return Attached(reply[0], tuple(view(id_text(id), raw, size) for id, size, raw in found))
+
+    return script("attached").call(keys.prefix, [subject, min(most, STRETCH), LARGEST], decode)
 
 
 def jobs(keys: Keys, ids: Sequence[str]) -> Call:

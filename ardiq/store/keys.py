@@ -18,6 +18,8 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
 ``throttle:<hash>``   string  the id of the first job of a window; expires with the window
 ``series:<hash>``     string  start of a series of debounced calls, ms; expires when the series has to end
+``subject:<hash>``    zset    id -> enqueued, ms: jobs about one object, the newest 1,000; may hold ids of
+                              jobs that are gone. Expires when it has had no new job for long
 ``pushed:<row>``      string  the id of the job that this row of an outbox became; expires after an hour
 ``spent``             zset    calls whose jobs left nothing -> end, ms; expires ten seconds after the last
 ``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
@@ -40,7 +42,7 @@ TYPES = {
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "throttle:": "string",
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
-    "pushed:": "string", "spent": "zset",
+    "pushed:": "string", "spent": "zset", "subject:": "zset",
 }  # fmt: skip
 
 

@@ -48,9 +48,12 @@ def new_job(
     unique_ttl_ms: int = 0,
     unique_until_start: bool = False,
     window: Debounce | Throttle | None = None,
+    subject: str = "",
+    subject_ttl_ms: int = 0,
 ) -> NewJob:
     """A job with options: ``delay_ms`` from now or ``schedule_ms`` absolute, never both. Of ``replace`` and
-    ``window`` there may be one; a Debounce needs a unique slot and the delay that it is about."""
+    ``window`` there may be one; a Debounce needs a unique slot and the delay that it is about. ``subject`` is
+    the hash of the object that lists the job, until so long after the latest of its jobs was due."""
     flags = FLAG_UNIQUE | (FLAG_UNTIL_START if unique_until_start else 0)
     due = f"+{delay_ms}" if delay_ms else f"={schedule_ms}" if schedule_ms else ""
     slot = f"{flags:x}:{unique_ttl_ms}:{unique}" if unique else ""
@@ -61,7 +64,8 @@ def new_job(
     elif window is not None:
         mode = f"d{window.most_ms}:{len(window.outcome)}"
         record += window.outcome
-    return (id, lane, f"{mode};{due};{slot}", record)
+    about = f"s{subject},{subject_ttl_ms}|" if subject else ""
+    return (id, lane, f"{about}{mode};{due};{slot}", record)
 
 
 def slot_of(options: str) -> str:

@@ -159,9 +159,11 @@ class Judge:
         if action is Action.GIVE_BACK:
             return verbs.given_back(record, held.claim)
         if action is Action.ABORT:
-            self.tell(events.ABORTED, held)
+            skipped = outcome.ending is Ending.MISSING
+            self.tell(events.ABORTED, held, error=error if skipped else None)
             attempts = attempts if held.began else record.attempts
-            return self._ended(held, JobStatus.ABORTED, attempts, "aborted", ABORTED)
+            failure = Failure.of(error, with_traceback=False) if skipped else ABORTED
+            return self._ended(held, JobStatus.ABORTED, attempts, "aborted", failure)
         if action is Action.EXPIRE:
             self.tell(events.EXPIRED, held, error=error)
             return self._ended(held, JobStatus.EXPIRED, attempts, "expired", Failure.of(error, False))

@@ -21,6 +21,7 @@ from ardiq.core.errors import (
     JobCrashed,
     JobExpired,
     JobHandedBack,
+    MissingRow,
     NewerPayload,
     UnknownTask,
 )
@@ -194,7 +195,10 @@ class Runner:
                     if held.meta:
                         self._put_context(held.meta)
                     if held.refers:
-                        args, kwargs = await self._around.resolve_async(args, kwargs)
+                        try:
+                            args, kwargs = await self._around.resolve_async(args, kwargs)
+                        except MissingRow as error:
+                            return Outcome(Ending.MISSING, error=error)
                     if definition.timeout is None:
                         value = await definition.fn(*args, **kwargs)
                     else:
@@ -255,7 +259,10 @@ class Runner:
                 if held.meta:
                     self._put_context(held.meta)
                 if held.refers:
-                    args, kwargs = self._around.resolve(args, kwargs)
+                    try:
+                        args, kwargs = self._around.resolve(args, kwargs)
+                    except MissingRow as error:
+                        return Outcome(Ending.MISSING, error=error)
                 if definition.once:
                     return self._once(held, args, kwargs)
                 return Outcome(Ending.RETURNED, definition.fn(*args, **kwargs))

@@ -4,7 +4,8 @@
 --   for each job id, call: plain jobs of one task under random ids; or limit, '', '', then for each job id,
 --   lane, options, tail. limit: '' none, or most jobs that may wait and all lanes, with spaces between them;
 --   tail: the whole record behind its worker field; options: '' plain or 'mode;due;unique', with 'o<row>,<ms>|'
---   in front when it comes out of this row of an outbox, enqueued so long ago; due: '' now, '+ms' from the
+--   in front when it comes out of this row of an outbox, enqueued so long ago, and then 's<hash>,<ms>|' when it is
+--   about an object, whose list is kept so long after the job is due; due: '' now, '+ms' from the
 --   enqueue, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'; mode: '', 'r' replace an ended
 --   job of this id, 't<ms>:<hash>' throttle: the first job of so many ms stands for all, or 'd<ms>:<size>'
 --   debounce: the job that holds the unique slot and has not started ends in favour of this one, which is due
@@ -85,9 +86,11 @@ end
 
 local function parts(options)
   local row, age, rest = string.match(options, '^o(%x+),(%d+)|(.*)$')
-  local mode, due, slot = string.match(rest or options, '^(.-);(.-);(.*)$')
+  rest = rest or options
+  local subject, life, plain = string.match(rest, '^s(%x+),(%d+)|(.*)$')
+  local mode, due, slot = string.match(plain or rest, '^(.-);(.-);(.*)$')
   local flags, ttl, unique = string.match(slot or '', '^(%x):(%d+):(.*)$')
-  return mode or '', due or '', flags, ttl, unique, row, age
+  return mode or '', due or '', flags, ttl, unique, row, age, subject, life
 end
 
 -- WITH windows
@@ -117,6 +120,8 @@ if tight then
 end
 
 -- WITH groups
+
+-- WITH attach
 
 local out, lanes, scheduled, head, gone = {}, {}, {}, nil, {}
 
@@ -181,7 +186,7 @@ local function supersede(id, record, outcome)
 end
 
 local function store(id, lane, options, tail)
-  local mode, time, flags, ttl, unique, row, age = parts(options)
+  local mode, time, flags, ttl, unique, row, age, subject, life = parts(options)
   if row and not redis.call('SET', prefix .. 'pushed:' .. row, id, 'NX', 'PX', REMEMBERED) then
     return 1
   end
@@ -223,6 +228,9 @@ local function store(id, lane, options, tail)
   end
   if new then
     place(id, lane, due)
+    if subject then
+      attach(subject, life, id, due)
+    end
     if before then
       supersede(holder, before, outcome)
     end

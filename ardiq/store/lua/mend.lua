@@ -2,7 +2,8 @@
 -- KEYS 1: prefix
 -- ARGV 2 + 4 n: 1 to put it right, 0 to look; longest lane that is searched; then for each doubt: kind, subject,
 --   first 37 bytes that the record had when the doubt arose or '', proof. kind and subject: 'job' id,
---   'scheduled' id, 'held' id (proof: worker), 'orphan' worker, 'slot' hash, 'waiter' id, 'letter' id, 'abort' id.
+--   'scheduled' id, 'held' id (proof: worker), 'orphan' worker, 'slot' hash, 'waiter' id, 'letter' id, 'abort' id,
+--   'subject' hash.
 --   proof of a running job: all workers, read since, that its record may mean; of one queued in a longer lane:
 --   'searched' when the whole lane was read since and the job was not there
 -- RETURNS for each: '' nothing is wrong, 'long' the lane must be searched first, else what was wrong, as words
@@ -218,6 +219,19 @@ local function letter(id)
   return 'letter'
 end
 
+local MONTH = 2592000000  -- ms
+
+local function list_of(hash)
+  local key = prefix .. 'subject:' .. hash
+  if redis.call('PTTL', key) ~= -1 then
+    return ''
+  end
+  if repair then
+    redis.call('PEXPIRE', key, MONTH)
+  end
+  return 'ever'
+end
+
 local out = {}
 for i = 3, #ARGV, 4 do
   local kind, subject, head, proof = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
@@ -233,6 +247,8 @@ for i = 3, #ARGV, 4 do
     out[#out + 1] = slot(subject)
   elseif kind == 'waiter' then
     out[#out + 1] = waiter(subject)
+  elseif kind == 'subject' then
+    out[#out + 1] = list_of(subject)
   elseif kind == 'letter' then
     out[#out + 1] = letter(subject)
   else
