@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ardiq.api import Ardiq
     from ardiq.core import errors
     from ardiq.core.context import JobContext, current_job
-    from ardiq.core.errors import ArdiqError, BrokerError, Retry, TaskError
+    from ardiq.core.errors import ArdiqError, BrokerError, NotEnqueued, Retry, TaskError
     from ardiq.core.job import JobStatus, id_for
     from ardiq.core.outcome import TaskResult
     from ardiq.core.reports import LogLine, Progress
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ardiq.api": ("Ardiq",),
     "ardiq.core.context": ("JobContext", "current_job"),
-    "ardiq.core.errors": ("ArdiqError", "BrokerError", "Retry", "TaskError"),
+    "ardiq.core.errors": ("ArdiqError", "BrokerError", "NotEnqueued", "Retry", "TaskError"),
     "ardiq.core.job": ("JobStatus", "id_for"),
     "ardiq.core.outcome": ("TaskResult",),
     "ardiq.core.reports": ("LogLine", "Progress"),
@@ -60,6 +60,7 @@ __all__ = [
     "JobInfo",
     "JobStatus",
     "LogLine",
+    "NotEnqueued",
     "Progress",
     "Retry",
     "TaskError",

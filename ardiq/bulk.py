@@ -14,8 +14,9 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 
-from ardiq import outbox, transactions
+from ardiq import leaving, outbox, transactions
 from ardiq.connection import Answer, Batch, Broker
+from ardiq.core.errors import BrokerError
 from ardiq.enqueuing import Enqueuable, Prepared, handle
 from ardiq.owners import Owner
 from ardiq.results import Job
@@ -25,6 +26,7 @@ from ardiq.store.newjobs import NewJob
 
 NOW = ""  # stands where the alias of a database stands for calls that leave at its commit
 
+Aside = tuple[str | None, bool]  # the alias of a database, and whether the calls go by its outbox
 When = tuple[str, bool]  # that alias, and whether the calls go by its outbox
 
 
@@ -35,8 +37,8 @@ class Batches:
         self._own = own
         self._jobs: list[NewJob] = []
         self._full: list[Batch] = []
-        self.durable: list[tuple[int, str | None, NewJob]] = []
-        """What goes by an outbox: its place among all the calls, the database, and the job."""
+        self.aside: list[tuple[int, Aside, Enqueuable[Any, Any], NewJob]] = []
+        """What async code sends by a database: its place among all the calls, and how."""
         # Whose calls they are, in their order; only where somebody is to be told of each.
         self._noted: list[Enqueuable[Any, Any]] | None = [] if job_enqueued.receivers else None
 
@@ -56,7 +58,7 @@ class Batches:
             if call.__class__ is not Prepared or call.target is not last:
                 check(owner, call)
                 last = call.target
-                if last.is_durable(own):
+                if last.is_durable(own) or last.call_options.on_commit:
                     self._set_aside(call)
                     last = None
                     continue
@@ -68,8 +70,10 @@ class Batches:
                 chunk.clear()
 
     def _set_aside(self, call: Prepared) -> None:
-        before = verbs.CHUNK * len(self._full) + len(self._jobs) + len(self.durable)
-        self.durable.append((before, call.target.call_options.using, call.build(self._own)))
+        before = verbs.CHUNK * len(self._full) + len(self._jobs) + len(self.aside)
+        target = call.target
+        how = (target.call_options.using, target.is_durable(self._own))
+        self.aside.append((before, how, target, call.build(self._own)))
 
     def announce(self, ids: list[str], answers: list[Answer]) -> None:
         """Tell of those of a batch that are new, if anybody wants to know."""
@@ -103,6 +107,11 @@ class Batches:
             self.announce(ids, answers)
             yield from map(partial(handle, self._own), ids, answers)
 
+    def leaving(self) -> transactions.Leaving:
+        """All of it as one thing that leaves at a commit."""
+        ids = tuple(id for ids, _ in self.all() for id in ids)
+        return transactions.Leaving(self, _leave, self.name, ids)
+
     def submit_all(self) -> None:
         for ids, answers in self._own.submit_many(self.all()):
             self.announce(ids, answers)
@@ -111,6 +120,15 @@ class Batches:
         """Handles of jobs that leave later."""
         for ids, _ in self.all():
             yield from (Job(id, self._own) for id in ids)
+
+
+def _leave(bulks: list[Batches]) -> tuple[int, BrokerError | None]:
+    try:
+        for bulk in bulks:
+            bulk.submit_all()
+    except BrokerError as error:
+        return 0, error
+    return len(bulks), None
 
 
 class Rows(Batches):
@@ -139,22 +157,26 @@ async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
             if batches.announces:
                 await sync_to_async(batches.announce)(ids, answers)
             jobs += map(partial(handle, own), ids, answers)
-    if batches.durable:
-        await _put_aside(own, batches.durable, jobs)
+    if batches.aside:
+        await _put_aside(own, batches.aside, jobs)
     return jobs
 
 
 async def _put_aside(
-    own: Broker, durable: list[tuple[int, str | None, NewJob]], jobs: list[Job[Any]]
+    own: Broker, aside: list[tuple[int, Aside, Enqueuable[Any, Any], NewJob]], jobs: list[Job[Any]]
 ) -> None:
-    """Enqueue durable jobs, and insert their handles among the others."""
+    """Enqueue by a database what async code sends that way, and insert the handles among the others."""
     found: dict[int, Job[Any]] = {}
-    for using in dict.fromkeys(using for _, using, _ in durable):
-        mine = [(place, job) for place, one, job in durable if one == using]
-        answers = await outbox.put_async(own, [job for _, job in mine], using)
-        found.update(
-            (place, handle(own, job[0], answer)) for (place, job), answer in zip(mine, answers, strict=True)
-        )
+    for how in dict.fromkeys(how for _, how, _, _ in aside):
+        mine = [(place, target, job) for place, one, target, job in aside if one == how]
+        using, durable = how
+        if durable:
+            answers = await outbox.put_async(own, [job for _, _, job in mine], using)
+        else:
+            calls = [(target, job) for _, target, job in mine]
+            answers = await sync_to_async(leaving.here)(own, calls)
+        for (place, _, job), answer in zip(mine, answers, strict=True):
+            found[place] = handle(own, job[0], answer)
     for place in sorted(found):
         jobs.insert(place, found[place])
 
@@ -162,7 +184,7 @@ async def _put_aside(
 def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     """Calls inside an open transaction leave at its commit, the others at once; handles in order."""
     own = owner.broker
-    leaving: dict[When, Batches] = {}
+    parts: dict[When, Batches] = {}
     when_of: dict[Enqueuable[Any, Any], When] = {}
     order: list[When] = []
     with _taken_once(own):
@@ -171,15 +193,15 @@ def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
             when = when_of.get(call.target)
             if when is None:
                 when = when_of[call.target] = _when(call.target, own)
-                leaving.setdefault(when, Rows(own, when[0]) if when[1] else Batches(own))
-            leaving[when].add(call)
+                parts.setdefault(when, Rows(own, when[0]) if when[1] else Batches(own))
+            parts[when].add(call)
             order.append(when)
     jobs: dict[When, Iterator[Job[Any]]] = {}
-    for when, batches in leaving.items():
+    for when, batches in parts.items():
         using, durable = when
         waits = using != NOW and not durable
         if waits:
-            transactions.at_commit(batches.submit_all, batches.name, using)
+            transactions.at_commit(batches.leaving(), using)
         jobs[when] = batches.promised() if waits else batches.submit()
     return list(*jobs.values()) if len(jobs) == 1 else [next(jobs[when]) for when in order]
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from ardiq import conf
 from ardiq.core.codec import Codec
-from ardiq.core.errors import QueueFull
+from ardiq.core.errors import BrokerError, QueueFull
 from ardiq.core.options import Options
 from ardiq.core.outcome import CALL, HISTORY, OUTCOME
 from ardiq.propagation import carrier
@@ -68,6 +68,22 @@ class Broker:
         """Store one job from sync code (verbs.enqueue)."""
         answer: Answer = self.store.run(verbs.enqueue(self.keys, (job,), self.limit))[0]
         return answer
+
+    def submit_in_order(self, jobs: list[NewJob]) -> tuple[list[Answer], BrokerError | None]:
+        """Store jobs until one cannot be: the answers of the first ones, and why not of all. A queue that is
+        nearly full takes as many as it has room for."""
+        answers: list[Answer] = []
+        while len(answers) < len(jobs):
+            part = jobs[len(answers) : len(answers) + verbs.CHUNK]
+            try:
+                answers += self.store.run(verbs.enqueue(self.keys, part, self.limit))
+            except QueueFull as error:
+                if 0 < error.room < len(part):
+                    answers += self.submit_in_order(part[: error.room])[0]
+                return answers, error
+            except BrokerError as error:
+                return answers, error
+        return answers, None
 
     def batch(self, jobs: list[NewJob]) -> Batch:
         """One round trip of a bulk: ids and the call that stores them, without a container for each job."""

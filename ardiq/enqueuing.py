@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
-from ardiq import outbox, references, transactions
+from ardiq import leaving, outbox, references, transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
 from ardiq.core.job import tail_start
@@ -157,6 +157,8 @@ class Enqueuable(Generic[P, R]):
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[Job[R]]:
         """Enqueue from async code: ``job = await task.enqueue(...)``.
 
+        It leaves at once, for a transaction belongs to a thread. With ``options(on_commit=True)`` it leaves
+        at the commit of one that is open in the thread of Django's async ORM, which costs a look there.
         Raises at once when no event loop runs here, TypeError for a wrong call or an argument that
         cannot be encoded, ValueError for a bad option, BrokerError when Redis cannot be reached.
         """
@@ -174,6 +176,8 @@ class Enqueuable(Generic[P, R]):
     async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
         if self.is_durable(broker):
             return handle(broker, job[0], (await outbox.put_async(broker, [job], self.call_options.using))[0])
+        if self.call_options.on_commit:
+            return handle(broker, job[0], (await sync_to_async(leaving.here)(broker, [(self, job)]))[0])
         answer = await broker.here().submit(job)
         if job_enqueued.receivers and answer is True:
             await sync_to_async(self.announce)(broker, [job[0]])
@@ -188,8 +192,7 @@ class Enqueuable(Generic[P, R]):
         if self.is_durable(broker):
             return handle(broker, job[0], outbox.put(broker, [job], self.call_options.using)[0])
         if self.waits_for_commit(broker):
-            what = f"{self.name} {job[0]}"
-            transactions.at_commit(lambda: self._send_sync(broker, job), what, self.call_options.using)
+            leaving.at_commit(self, broker, job)
             return Job(job[0], broker)
         return handle(broker, job[0], self._send_sync(broker, job))
 

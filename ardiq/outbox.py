@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -71,7 +71,8 @@ class Parcel:
     broker: Broker
     using: str
     rows: list[Outbox]
-    written: float = field(default_factory=time.monotonic)
+    written: list[float]
+    """When each row was written, by the monotonic clock."""
     waits: bool = False
     """Whether the commit of an open transaction pushes it."""
 
@@ -80,11 +81,13 @@ class Parcel:
         if self._is_avoided():
             return self._unanswered()
         answers: list[Answer] = []
+        error: Exception | None
         try:
-            for jobs in self._chunks():
-                answers += self.broker.store.run(verbs.enqueue(self.broker.keys, jobs, self.broker.limit))
-        except Exception as error:
-            self._stays(error)
+            answers, error = self.broker.submit_in_order([job for jobs in self._chunks() for job in jobs])
+        except Exception as surprise:
+            error = surprise
+        if error is not None:
+            self._stays(error, len(answers))
         self._delete(len(answers))
         self._announce(answers)
         return answers + self._unanswered()[len(answers) :]
@@ -99,16 +102,18 @@ class Parcel:
             for jobs in self._chunks():
                 answers += await here.store.run(verbs.enqueue(self.broker.keys, jobs, self.broker.limit))
         except Exception as error:
-            self._stays(error)
+            self._stays(error, len(answers))
         await sync_to_async(self._delete, thread_sensitive=True)(len(answers))
         if job_enqueued.receivers:
             await sync_to_async(self._announce)(answers)
         return answers + self._unanswered()[len(answers) :]
 
     def _chunks(self) -> Iterator[list[NewJob]]:
-        age = int((time.monotonic() - self.written) * 1000)
+        now = time.monotonic()
         for start in range(0, len(self.rows), verbs.CHUNK):
-            yield [job_of(row, age) for row in self.rows[start : start + verbs.CHUNK]]
+            part = slice(start, start + verbs.CHUNK)
+            both = zip(self.rows[part], self.written[part], strict=True)
+            yield [job_of(row, int((now - written) * 1000)) for row, written in both]
 
     def _unanswered(self) -> list[Answer]:
         return [True] * len(self.rows)
@@ -117,11 +122,12 @@ class Parcel:
         """Whether Redis was away a moment ago: a request must not wait for it at each of its jobs."""
         return _avoided.get(self.broker, 0.0) > time.monotonic()
 
-    def _stays(self, error: Exception) -> None:
+    def _stays(self, error: Exception, pushed: int) -> None:
         if isinstance(error, BrokerError) and not isinstance(error, QueueFull):
             _avoided[self.broker] = time.monotonic() + AVOIDED
-        what = f"{self.rows[0].task} {self.rows[0].job}"
-        more = f" and {len(self.rows) - 1:,} more" if len(self.rows) > 1 else ""
+        what = f"{self.rows[pushed].task} {self.rows[pushed].job}"
+        others = len(self.rows) - pushed - 1
+        more = f" and {others:,} more" if others else ""
         # Anything but a broker that is away is a surprise, and tells where it comes from.
         surprise = None if isinstance(error, BrokerError) else error
         log.warning("%s%s: left in the outbox for a worker to push. %s", what, more, error, exc_info=surprise)
@@ -138,6 +144,15 @@ class Parcel:
         except (DatabaseError, InterfaceError) as error:
             # Pushed again by the relay, to no effect.
             log.warning("Rows of the outbox that were pushed could not be deleted: %s", error)
+
+
+def _push_together(parcels: list[Parcel]) -> tuple[int, None]:
+    """Push what one commit has written, in one round trip to Redis and one to the database."""
+    rows, written = (
+        [one for parcel in parcels for one in getattr(parcel, name)] for name in ("rows", "written")
+    )
+    Parcel(parcels[0].broker, parcels[0].using, rows, written).push()
+    return len(parcels), None
 
 
 def delete(ids: Sequence[str], using: str) -> None:
@@ -164,7 +179,8 @@ def write(broker: Broker, jobs: Sequence[NewJob], using: str | None) -> Parcel:
     A parcel that does not wait for a commit is to be pushed by the caller, now. Raises DatabaseError.
     """
     table, alias = _table(), using or DEFAULT_DB_ALIAS
-    parcel = Parcel(broker, alias, [row_of(broker.options.queue, job) for job in jobs])
+    rows = [row_of(broker.options.queue, job) for job in jobs]
+    parcel = Parcel(broker, alias, rows, [time.monotonic()] * len(rows))
     try:
         if len(parcel.rows) == 1:
             parcel.rows[0].save(using=alias, force_insert=True)
@@ -180,7 +196,8 @@ def write(broker: Broker, jobs: Sequence[NewJob], using: str | None) -> Parcel:
         raise
     connection = connections[alias]
     if transactions.is_open(alias):
-        connection.on_commit(parcel.push)
+        leaving = transactions.Leaving(parcel, _push_together, "", group=("outbox", broker, alias))
+        transactions.at_commit(leaving, alias)
         parcel.waits = True
     elif not connection.in_atomic_block and not connection.get_autocommit():
         # A transaction by hand: nobody tells of its commit. The relay sees the row then.

@@ -24,10 +24,7 @@ from django.utils import timezone
 
 from ardiq import outbox, owners
 from ardiq.connection import broker
-from ardiq.core.errors import BrokerError, QueueFull
 from ardiq.core.options import Options
-from ardiq.store import verbs
-from ardiq.store.newjobs import NewJob
 from ardiq.tables import Once, Outbox
 from ardiq.worker import faults
 
@@ -171,7 +168,8 @@ class Relay:
         jobs = [outbox.job_of(row, (row.now - row.created) // timedelta(milliseconds=1)) for row in rows]
         if faults.armed:
             faults.hit("before_push")
-        stored, error = self._store(jobs)
+        answers, error = self._broker.submit_in_order(jobs)
+        stored = len(answers)
         if faults.armed and stored:
             faults.hit("after_push")
         if error is not None:
@@ -185,18 +183,6 @@ class Relay:
             outbox.delete([row.id for row in rows[:stored]], alias)
             log.info("%d jobs were pushed out of the outbox of the database %s.", stored, alias)
         return stored
-
-    def _store(self, jobs: list[NewJob]) -> tuple[int, BrokerError | None]:
-        """How many were stored, the first ones, and why not all."""
-        try:
-            self._broker.store.run(verbs.enqueue(self._broker.keys, jobs, self._broker.limit))
-        except QueueFull as error:
-            if 0 < error.room < len(jobs):
-                return self._store(jobs[: error.room])[0], error
-            return 0, error
-        except BrokerError as error:
-            return 0, error
-        return len(jobs), None
 
     # -- upkeep -----------------------------------------------------------------------------------
 

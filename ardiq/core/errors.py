@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ArdiqError(RuntimeError):
     """Something went wrong in ardiq."""
@@ -23,6 +25,18 @@ class QueueFull(BrokerError):
     def __init__(self, message: str | None = None, room: int = 0) -> None:
         super().__init__(message)
         self.room = room
+
+
+class NotEnqueued(BrokerError):
+    """Redis failed at a commit: the data is stored, these jobs were not enqueued.
+
+    ``ids``: theirs, in the order of the calls. One whose reply was lost may be there all the same, so that
+    whoever enqueues them again does it under these ids.
+    """
+
+    def __init__(self, message: str | None = None, ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.ids = list(ids)
 
 
 class UnsafeServer(ArdiqError):

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
 
-from ardiq import Ardiq, BrokerError
+from ardiq import Ardiq
 from ardiq.core import events
 from ardiq.core.errors import Retry
 from ardiq.core.events import Event
@@ -56,37 +55,6 @@ def test_a_database_that_does_not_exist(nowhere: Ardiq) -> None:
     """D1: a typo in using= would silently send the job before the commit."""
     with pytest.raises(ValueError, match="using='nope': there is no such database; DATABASES has default"):
         nowhere.ref("t").options(using="nope")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_push_that_fails_at_commit(nowhere: Ardiq, caplog: pytest.LogCaptureFixture) -> None:
-    """D1: Redis goes away between the call and the commit: raised, and logged with the name of the job."""
-    with pytest.raises(BrokerError), transaction.atomic():
-        job = nowhere.ref("shop.charge").enqueue_sync(1)
-    assert f"shop.charge {job.id} was not enqueued, although its transaction has committed" in caplog.text
-
-
-@pytest.mark.django_db(transaction=True)
-def test_what_was_to_leave_after_it(nowhere: Ardiq, caplog: pytest.LogCaptureFixture) -> None:
-    """D1: Django drops the hooks behind one that raises; each job is logged, none that was rolled back."""
-    charge = nowhere.ref("shop.charge")
-    with pytest.raises(BrokerError), transaction.atomic():
-        jobs = [charge.enqueue_sync(1)]
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
-            gone = charge.enqueue_sync(2)
-            raise ZeroDivisionError
-        jobs += [charge.enqueue_sync(3), charge.enqueue_sync(4)]
-    told = [record.getMessage() for record in caplog.records if "was not enqueued" in record.getMessage()]
-    assert [text.split()[1] for text in told] == [job.id for job in jobs]
-    assert "was to leave after a job that could not" in told[1]
-    caplog.clear()
-    with pytest.raises(BrokerError), transaction.atomic():
-        bulk = nowhere.enqueue_many_sync(charge.prepare(i) for i in range(1_200))
-    assert f"A bulk of 1,200 jobs of {nowhere.queue_name} ({bulk[0].id} is the first) was not" in caplog.text
-    caplog.clear()
-    with pytest.raises(BrokerError), transaction.atomic():
-        charge.enqueue_sync(5)
-    assert caplog.text.count("was not enqueued") == 1 and gone.id not in caplog.text
 
 
 def test_warnings_of_retries_are_read_at_warning(caplog: pytest.LogCaptureFixture) -> None:

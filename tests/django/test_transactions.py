@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.db import connections, transaction
-from django.test import TestCase, TransactionTestCase
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, Client, TestCase, TransactionTestCase
+from django.urls import path
 
 from ardiq import Ardiq, Job, JobStatus
 from ardiq.enqueuing import Task
@@ -40,6 +44,16 @@ PATHS: dict[str, Path] = {
     "task_id": lambda task: [task.options(task_id="mine").enqueue_sync(1, 1)],
     "unique": lambda task: [task.options(unique=True).enqueue_sync(1, 1)],
     "bulk": lambda task: task.app.enqueue_many_sync([task.prepare(n, n) for n in range(3)]),
+    "timedelta": lambda task: [task.options(delay=timedelta(hours=1)).enqueue_sync(1, 1)],
+    "replace": lambda task: [task.options(task_id="mine", replace=True).enqueue_sync(1, 1)],
+    "mixed bulk": lambda task: task.app.enqueue_many_sync(
+        [
+            task.prepare(1, 1),
+            task.options(delay_ms=60_000).prepare(2, 2),
+            task.options(unique=True).prepare(3, 3),
+        ]
+    ),
+    "large bulk": lambda task: task.app.enqueue_many_sync(task.prepare(n, n) for n in range(1_100)),
     "send": lambda task: [task.app.send_sync("add", 1, 1)],
     "ref": lambda task: [task.app.ref("add").options(expire_ms=60_000).enqueue_sync(1, 1)],
 }
@@ -179,6 +193,102 @@ def test_async_enqueue_does_not_wait(add: Task[..., int], stored: Stored) -> Non
         return (await add.enqueue(1, 1)).id
 
     assert asyncio.run(enqueue()) in stored()
+
+
+async def in_a_loop(task: Task[..., Any]) -> list[Job[Any]]:
+    """One on its own, and a batch whose second call waits for a commit."""
+    waiting = task.options(on_commit=True)
+    calls = [task.options(task_id="now").prepare(1, 1), waiting.prepare(2, 2), waiting.prepare(3, 3)]
+    return [await waiting.enqueue(1, 1), *await task.app.enqueue_many(calls)]
+
+
+@committing
+def test_async_code_can_wait(add: Task[..., int], stored: Stored) -> None:
+    """D1: options(on_commit=True) looks for the transaction in the thread of Django's async ORM."""
+    with transaction.atomic():
+        jobs = async_to_sync(in_a_loop)(add)
+        assert stored() == {"now"}
+    assert stored() == {job.id for job in jobs}
+    assert [job.info_sync().args[0] for job in jobs] == [1, 1, 2, 3]  # type: ignore[union-attr]
+    with pytest.raises(Undo), transaction.atomic():
+        async_to_sync(in_a_loop)(add)
+        raise Undo
+    assert stored() == {job.id for job in jobs}
+    alone = asyncio.run(in_a_loop(add.app.task(name="other")(lambda a, b: None)))
+    assert {job.id for job in alone} <= stored()
+
+
+# -- views ----------------------------------------------------------------------------------------
+
+
+def write_and_enqueue(name: str) -> None:
+    with transaction.atomic():
+        User.objects.create(username=name)
+        Site.seen.append((Site.add.enqueue_sync(1, 1), Site.stored()))
+        if name == "undone":
+            raise Undo
+
+
+class Site:
+    """Views, and what they have enqueued: (job, what was in Redis right after the call)."""
+
+    add: Any
+    stored: Any
+    seen: list[tuple[Job[Any], set[str]]]
+
+    @staticmethod
+    def sync_view(request: HttpRequest, name: str) -> HttpResponse:
+        write_and_enqueue(name)
+        return HttpResponse("ok")
+
+    @staticmethod
+    async def async_view(request: HttpRequest, name: str) -> HttpResponse:
+        await sync_to_async(write_and_enqueue)(name)
+        return HttpResponse("ok")
+
+    @staticmethod
+    def view_with_coroutine(request: HttpRequest, name: str) -> HttpResponse:
+        async_to_sync(Site.async_view)(request, name)
+        return HttpResponse("ok")
+
+    @staticmethod
+    def whole_request(request: HttpRequest, name: str) -> HttpResponse:
+        """Under ATOMIC_REQUESTS."""
+        assert transaction.get_connection().in_atomic_block
+        return Site.sync_view(request, name)
+
+
+urlpatterns = [
+    path(f"{view.__name__}/<name>", transaction.non_atomic_requests(view))
+    for view in (Site.sync_view, Site.async_view, Site.view_with_coroutine)
+] + [path("whole_request/<name>", Site.whole_request)]
+
+
+@pytest.fixture
+def site(add: Task[..., int], stored: Stored, settings: Any) -> Iterator[type[Site]]:
+    settings.ROOT_URLCONF = __name__
+    Site.add, Site.stored, Site.seen = add, staticmethod(stored), []
+    connections["default"].settings_dict["ATOMIC_REQUESTS"] = True
+    yield Site
+    connections["default"].settings_dict["ATOMIC_REQUESTS"] = False
+
+
+async def by_asgi(path: str) -> None:
+    await AsyncClient().get(path)
+
+
+@committing
+@pytest.mark.parametrize("view", ["sync_view", "async_view", "view_with_coroutine", "whole_request"])
+@pytest.mark.parametrize("get", [Client().get, async_to_sync(by_asgi)], ids=["WSGI", "ASGI"])
+def test_views(site: type[Site], stored: Stored, get: Callable[[str], Any], view: str) -> None:
+    """D1: under both handlers, in sync and async views, in a request that is one transaction."""
+    get(f"/{view}/kept")
+    ((job, before),) = site.seen
+    assert (before, stored()) == (set(), {job.id})
+    with pytest.raises(Undo):
+        get(f"/{view}/undone")
+    assert (len(site.seen), stored()) == (2, {job.id})
+    assert [user.username for user in User.objects.all()] == ["kept"]
 
 
 # -- Django's own test cases ----------------------------------------------------------------------
