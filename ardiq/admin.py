@@ -1,15 +1,19 @@
-"""Registers the pages of the task queue. For a site of your own: ``site.register(Job, JobAdmin)``."""
+"""Registers the pages of the task queue. For a site of your own: ``site.register(Job, JobAdmin)``.
+
+``JobsMixin`` shows the jobs of an object on its own page.
+"""
 
 from __future__ import annotations
 
 from django.contrib import admin
 
+from ardiq.adminui.attached import JobsMixin
 from ardiq.adminui.jobs import JobAdmin
 from ardiq.adminui.outbox import OutboxAdmin
 from ardiq.adminui.places import QueueAdmin, WorkerAdmin
 from ardiq.models import Job, Outbox, Queue, Worker
 
-__all__ = ["JobAdmin", "OutboxAdmin", "QueueAdmin", "WorkerAdmin"]
+__all__ = ["JobAdmin", "JobsMixin", "OutboxAdmin", "QueueAdmin", "WorkerAdmin"]
 
 admin.site.register(Job, JobAdmin)
 admin.site.register(Queue, QueueAdmin)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ardiq import references
 from ardiq.adminui import times
 from ardiq.adminui.doing import DoingAdmin
 from ardiq.adminui.text import dump, frames, plain, pretty
 from ardiq.core.job import JobStatus
 from ardiq.core.redact import MASK
+from ardiq.core.reference import Reference
 from ardiq.models import STATES, Job
 
 LABELS = dict(STATES)
@@ -34,7 +38,15 @@ class JobPage(DoingAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return []
-        facts = [("task_link", "badge_now"), ("queue_link", "full_id"), ("tries_made", "worker_name")]
+        facts: list[tuple[str, ...]] = [
+            ("task_link", "badge_now"),
+            ("queue_link", "full_id"),
+            ("tries_made", "worker_name"),
+        ]
+        if obj.reading.subject is not None:
+            obj.subject_address = self._subject_address(request, obj.reading.subject)
+            if obj.may_read or obj.subject_address:
+                facts = [*facts, ("subject_link",)]
         timing = (_("Times"), {"fields": ["times"]})
         if not obj.may_read:
             return [(None, {"fields": [*facts, "not_shown"]}), timing]
@@ -67,6 +79,25 @@ class JobPage(DoingAdmin):
         also = _(" (there is another job of this id in %s)") % ", ".join(job.also_in) if job.also_in else ""
         lane = _("lane %s") % plain(job.lane) + also
         return format_html("{}, {}", self.jobs_link(job.queue, queue=job.queue), lane)
+
+    def _subject_address(self, request: HttpRequest, subject: Reference) -> str:
+        """The page of an object; '' without one, or for who may not see it."""
+        model = references.model_of(subject.label)
+        for one in (model, model and model._meta.concrete_model):
+            pages = self.admin_site._registry.get(one) if one else None
+            if one and pages and pages.has_view_or_change_permission(request):
+                name = f"admin:{one._meta.app_label}_{one._meta.model_name}_change"
+                return reverse(name, args=[quote(subject.pk)], current_app=self.admin_site.name)
+        return ""
+
+    @admin.display(description=gettext_lazy("about"))
+    def subject_link(self, job: Job) -> str | SafeString:
+        subject = job.reading.subject
+        if subject is None:
+            return times.NOTHING
+        model = references.model_of(subject.label)
+        text = plain(f"{model._meta.verbose_name if model else subject.label} {subject.pk}", 300)
+        return format_html('<a href="{}">{}</a>', job.subject_address, text) if job.subject_address else text
 
     @admin.display(description=gettext_lazy("attempts"))
     def tries_made(self, job: Job) -> str:

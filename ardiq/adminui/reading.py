@@ -27,6 +27,7 @@ from ardiq.core.outcome import (
     read_result,
 )
 from ardiq.core.redact import MASK, PRIVATE, masked, masked_call, masked_text
+from ardiq.core.reference import Reference, read_subject
 from ardiq.core.registry import Definition
 from ardiq.core.wishes import planned, span
 from ardiq.store.inspector import JobView
@@ -149,6 +150,11 @@ class Reading:
         if known and (known.sensitive or any(map(self._private.search, known.signature.parameters))):
             return None
         return self.record.call[:KEPT]
+
+    @cached_property
+    def subject(self) -> Reference | None:
+        """The object that the job is about."""
+        return read_subject(self._call[2])
 
     @property
     def arguments(self) -> list[tuple[str, Any]]:

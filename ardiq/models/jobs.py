@@ -50,6 +50,8 @@ class Job(RedisModel):
     view: JobView
     may_read = False
     """Whether whoever looks at it may see its arguments, result and errors; set by the admin."""
+    subject_address = ""
+    """Where whoever looks at it finds its subject; set by the admin."""
 
     class Meta(RedisModel.Meta):
         verbose_name = _("job")
