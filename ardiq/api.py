@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ardiq import bulk, conf, owners
 from ardiq.connection import Broker, broker
+from ardiq.controls import Controls
 from ardiq.core.names import check_name, did_you_mean
 from ardiq.core.options import Options
 from ardiq.core.recurrence import Recurrence
@@ -20,7 +21,6 @@ from ardiq.core.retry import Backoff
 from ardiq.decorators import Decorator
 from ardiq.enqueuing import AsyncTask, Prepared, Ref, Task
 from ardiq.owners import ErrorHook, Lifespan
-from ardiq.recurring import Recurring
 from ardiq.results import Job
 
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 TASK_OPTIONS = {"name", "priority"} | {field.name for field in fields(Definition)} - {"fn", "lane"}
 
 
-class Ardiq(Recurring):
+class Ardiq(Controls):
     """One queue: its options, its tasks, and the ways to enqueue and to look.
 
     Inside a Django project the options of the same queue in ``settings.ARDIQ`` hold where none are

@@ -11,7 +11,9 @@ from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
 from ardiq.core.outcome import read_result
 from ardiq.core.recurrence import GRACE_MS, Recurrence
-from ardiq.store import inspector, letters, recurring, server
+from ardiq.management.queues import paused
+from ardiq.store import controls, inspector, letters, recurring, server
+from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts, Heads, JobView, Spot, WorkerView
 from ardiq.store.letters import FailureGroup
 from ardiq.store.recurring import ScheduleState
@@ -72,6 +74,7 @@ class Overview:
     schedules: list[Standing]
     letters: list[Letter]
     groups: list[FailureGroup]
+    pauses: list[Pause]
 
     @property
     def now(self) -> int:
@@ -102,16 +105,17 @@ def read(options: Options) -> Overview:
         inspector.workers(keys),
         inspector.stretch(keys, failed, 0, LATEST),
         letters.groups(keys, LATEST),
+        controls.pauses(keys),
         *([recurring.states(keys, sorted(known))] if known else []),
     ]
-    heads, counts, listed, latest, groups, *states = store.run_many(calls)
+    heads, counts, listed, latest, groups, pauses, *states = store.run_many(calls)
     more: list[Call] = [inspector.worker(keys, id, end) for id, end in listed]
     *workers, views = store.run_many([*more, inspector.rows(keys, [spot.id for spot in latest.spots])])
     return Overview(
         options, _info(own), counts, heads,
         sorted(workers, key=lambda one: (one.about.get("name", ""), one.id)),
         [_standing(known[one.name], one, heads.now) for found in states for one in found],
-        list(_letters(own, latest.spots, views)), groups,
+        list(_letters(own, latest.spots, views)), groups, pauses,
     )  # fmt: skip
 
 
@@ -168,6 +172,9 @@ def alerts(seen: Overview) -> Iterator[Alert]:
     if most and used > NEARLY * most:
         text = f"the server uses {used / most:.0%} of its maxmemory; a full one takes no more jobs"
         yield Alert("memory", text, "raise maxmemory, or keep results for a shorter time")
+    for pause in seen.pauses:
+        what, flag = paused(pause, seen.now), f" --lane {pause.lane}" if pause.lane else ""
+        yield Alert("paused", what, f"to go on: manage.py ardiq_queues resume {queue}{flag}")
     ready = seen.counts.statuses[JobStatus.QUEUED]
     due = bool(seen.heads.next_due) and seen.heads.next_due <= seen.now
     if not working and (ready or due):

@@ -7,6 +7,7 @@ from typing import Any
 
 from ardiq.core.job import JobStatus
 from ardiq.management.overview import LATEST, Overview, Standing, alerts
+from ardiq.management.queues import paused_data
 from ardiq.management.tables import NOTHING, Block, Cell, Column, Style, Table, ago, span, until
 from ardiq.store.inspector import STATUSES, WorkerView
 
@@ -22,7 +23,7 @@ def page(seen: Overview) -> Iterator[Block]:
         yield [Cell("    "), Cell.of(one.way_out)]
     yield _jobs(seen)
     yield _lanes(seen)
-    yield _workers(seen)
+    yield workers_table(seen)
     if seen.schedules:
         yield _schedules(seen)
     if seen.letters:
@@ -66,7 +67,7 @@ def _lanes(seen: Overview) -> Table:
     return Table("Lanes, the highest first", columns, rows)
 
 
-def _workers(seen: Overview) -> Table:
+def workers_table(seen: Overview) -> Table:
     columns = [
         Column("name", cut="end"), Column("host", cut="end", drop=2), Column("lanes", cut="end", drop=3),
         Column("running", right=True), Column("held", right=True), Column("processed", right=True),
@@ -98,7 +99,10 @@ def state_of(seen: Overview, worker: WorkerView) -> tuple[str, Style]:
         return "gone", "bad"  # without a word: its jobs go back with the next claim of another one
     if seen.silent(worker):
         return "silent", "bad"
-    return ("blocked", "bad") if seen.stuck(worker) else ("ok", "good")
+    if seen.stuck(worker):
+        return "blocked", "bad"
+    doing = worker.doing
+    return (doing, "warn") if doing else ("ok", "good")
 
 
 def _title(what: str, count: int, rows: int) -> str:
@@ -181,7 +185,8 @@ def as_data(seen: Overview) -> dict[str, Any]:
             {"lane": lane, "waiting": seen.counts.lanes[lane], "oldest": seen.heads.lanes[lane] or None}
             for lane in reversed(seen.options.priorities)
         ],
-        "workers": [_worker_data(seen, worker) for worker in seen.workers],
+        "paused": paused_data(seen.pauses),
+        "workers": workers_data(seen),
         "schedules": [schedule_data(one) for one in seen.schedules],
         "dead_letters": [
             {"id": one.id, "task": one.task, "lane": one.lane, "ended_at": one.ended_at,
@@ -197,6 +202,10 @@ def as_data(seen: Overview) -> dict[str, Any]:
             {"name": one.name, "text": one.text, "way_out": one.way_out} for one in alerts(seen)
         ],
     }  # fmt: skip
+
+
+def workers_data(seen: Overview) -> list[dict[str, Any]]:
+    return [_worker_data(seen, worker) for worker in seen.workers]
 
 
 def _worker_data(seen: Overview, worker: WorkerView) -> dict[str, Any]:

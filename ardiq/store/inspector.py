@@ -96,6 +96,14 @@ class WorkerView:
         return int(text) if text.isdigit() else 0
 
     @property
+    def doing(self) -> str:
+        """'quiet' or 'stopping', as it was told or tells of itself; '' for one that takes jobs."""
+        state, order = self.about.get("state", ""), self.about.get("order", "")
+        if order == "stop" or state == "stopping":
+            return "stopping"
+        return "quiet" if (order or state) == "quiet" else ""
+
+    @property
     def beat(self) -> int:
         """When it last renewed its lease."""
         return self.number("seen") or self.number("since")

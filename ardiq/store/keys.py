@@ -23,11 +23,12 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``pushed:<row>``      string  the id of the job that this row of an outbox became; expires after an hour
 ``spent``             zset    calls whose jobs left nothing -> end, ms; expires ten seconds after the last
 ``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
+``paused``            hash    'queue' or lane:<lane> -> since when, by whom, why: it hands out no jobs
 ``progress:<id>``     string  how far the job is, as it told last; a TTL always, once it has ended its job's
 ``logs:<id>``         string  kept lines of its logs, capped; a TTL always, once it has ended its job's
 ``waiters``           hash    id -> clients that wait for it: a settle notifies only those
 ``aborts``            zset    id -> when a running job was asked to abort, ms
-``control``           pubsub  ids to abort, for workers
+``control``           pubsub  ids to abort, and orders, for workers
 ``done:<client>``     pubsub  ids that have ended, for the client that waits for them
 ====================  ======  ===============================================================================
 """
@@ -42,7 +43,7 @@ TYPES = {
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "throttle:": "string",
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
-    "pushed:": "string", "spent": "zset", "subject:": "zset",
+    "pushed:": "string", "spent": "zset", "subject:": "zset", "paused": "hash",
 }  # fmt: skip
 
 
@@ -56,8 +57,8 @@ class Keys:
     """The keys of one queue. Clients that share a server but not a queue never share a key."""
 
     __slots__ = (
-        "aborts", "control", "cron", "fingerprints", "prefix", "queue", "scheduled", "waiters", "wake",
-        "workers",
+        "aborts", "control", "cron", "fingerprints", "paused", "prefix", "queue", "scheduled", "waiters",
+        "wake", "workers",
     )  # fmt: skip
 
     def __init__(self, queue: str) -> None:
@@ -71,6 +72,7 @@ class Keys:
         self.aborts = prefix + "aborts"
         self.fingerprints = prefix + "fingerprints"
         self.control = prefix + "control"
+        self.paused = prefix + "paused"
 
     def job(self, id: str) -> str:
         return f"{self.prefix}job:{id}"

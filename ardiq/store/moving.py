@@ -1,8 +1,9 @@
-"""Moving a job that waits: to another lane, or to another time."""
+"""Moving jobs that wait: one to another lane or time, or all of a lane to another."""
 
 from __future__ import annotations
 
 from ardiq.store.keys import Keys
+from ardiq.store.letters import PIECE, Steps, Told, size
 from ardiq.store.scripts import Call, script
 
 NOW = "+0"
@@ -16,3 +17,20 @@ def due(delay_ms: int = 0, schedule_ms: int = 0) -> str:
 def move(keys: Keys, id: str, *, lane: str = "", due: str = "") -> Call:
     """'': as it is. Answers whether the job waits, there and then."""
     return script("move").call(keys.prefix, [id, lane, due], bool)
+
+
+def piece(keys: Keys, lane: str, to: str, most: int) -> Call:
+    """Move the first jobs of a lane to the end of another. Answers (looked at, moved)."""
+    return script("shift").call(keys.prefix, [lane, to, most], tuple)
+
+
+def shift(keys: Keys, lane: str, to: str, told: Told | None = None) -> Steps[int]:
+    """Move all that waited in a lane when it began to the end of another, in its order. Answers how many."""
+    (left,) = yield [size(keys, f"lane:{lane}")]
+    moved = 0
+    while left > 0:
+        ((looked, count),) = yield [piece(keys, lane, to, min(PIECE, left))]
+        moved, left = moved + count, (left - looked if looked else 0)
+        if told:
+            told(moved, left)
+    return moved

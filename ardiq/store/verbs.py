@@ -37,6 +37,8 @@ class Claimed:
     aborted: frozenset[str]
     jobs: list[tuple[str, bytes]]
     lost: bool = False
+    paused: bool = False
+    """Of the queue, or of one of its lanes at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Renewed:
     held: int
     aborted: tuple[str, ...]
     lost: bool = False
+    order: str = ""
+    """What somebody has told this worker last (controls.Order)."""
 
 
 # One verdict on its way to Redis, the arguments of one job in settle.lua: id, number of the claim, verb,
@@ -112,9 +116,10 @@ def _claimed(reply: Any) -> Claimed:
     return Claimed(
         reply[0],
         reply[1],
-        reply[2] == 1,
+        reply[2] & 1 == 1,
         frozenset(id_text(id) for id in reply[3]),
         list(zip(ids, reply[5::2], strict=True)),
+        paused=reply[2] & 2 == 2,
     )
 
 
@@ -131,7 +136,7 @@ def claim(
 def _renewed(reply: Any) -> Renewed:
     if reply[1] == -1:
         return Renewed(reply[0], 0, (), lost=True)
-    return Renewed(reply[0], reply[1], tuple(id_text(id) for id in reply[2:]))
+    return Renewed(reply[0], reply[1], tuple(id_text(id) for id in reply[3:]), order=reply[2].decode())
 
 
 def renew(keys: Keys, worker: str, lease_ms: int, doing: Mapping[str, Part]) -> Call:

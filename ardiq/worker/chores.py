@@ -72,9 +72,10 @@ async def tick(ticked: Callable[[], None]) -> None:
 
 
 async def listen_for_aborts(
-    endpoint: Endpoint, keys: Keys, abort: Callable[[str], None], ask: Callable[[], Awaitable[None]]
+    endpoint: Endpoint, keys: Keys, heard: Callable[[str], None], ask: Callable[[], Awaitable[None]]
 ) -> None:
-    """Pass on ids of running jobs that somebody aborts; ``ask`` for those aborted before anybody listened.
+    """Pass on ids of running jobs that somebody aborts, and orders (orders.py); ``ask`` for what was said
+    before anybody listened.
 
     A lost message comes with the next renewal.
     """
@@ -85,11 +86,11 @@ async def listen_for_aborts(
             await subscription.open()
             await ask()
             async for id in subscription:
-                abort(id)
+                heard(id)
         except Refused as error:
             # Nothing that waiting will mend, but the job of this worker can be done without it.
             if not told:
-                log.warning("Aborts reach running jobs with the next renewal only. %s", error)
+                log.warning("Aborts and orders reach this worker with the next renewal only. %s", error)
             told = True
             await asyncio.sleep(DENIED)
         except BrokerError as error:

@@ -20,6 +20,8 @@ class Limits:
     def __init__(self, jobs: int | None = None, rss_mb: int | None = None) -> None:
         self.jobs, self.rss_mb = jobs, rss_mb
         self.reached = ""
+        self.told = False
+        """Whether somebody has told one worker of this process to stop: all of them do."""
         self._ran = 0
         self._holding: list[Collection[str]] = []
         self._looked = time.monotonic()

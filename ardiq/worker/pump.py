@@ -14,7 +14,8 @@ from ardiq.core.options import Options
 from ardiq.store import verbs
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.keys import Keys
-from ardiq.worker import faults
+from ardiq.worker import faults, lanes
+from ardiq.worker.brakes import Brakes
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.lease import Lease
 from ardiq.worker.limits import Limits
@@ -56,18 +57,17 @@ class Pump:
         self.lease = lease
         self.reconcile = False
         self.stopping = False
+        self.brakes = Brakes()
         self.outage = outage
         self._aborts_heard: dict[str, float] = {}
         self._options, self.keys = options, keys
         self._commit, self._wake = commit, wake
         self._clock, self._pace = clock, pace
         self._register = register
-        self._burst = burst
-        self._limits = limits
+        self._burst, self._limits = burst, limits
         limits.holds(self.held)
-        self._claims = 0
+        self._claims, self._waits = 0, False
         self._room = asyncio.Event()
-        self._waits = False
         self._slots: Slots
         self._settler: Settler
 
@@ -79,6 +79,15 @@ class Pump:
         self.stopping = True
         self._room.set()
         self._wake.close()
+
+    def put_back(self) -> None:
+        """Hand back all that has not started, to the head of its lane."""
+        for held in reversed(self._slots.withdraw()):
+            self.give_back(held)
+
+    def give_back(self, held: Held) -> None:
+        held.over = True
+        self._settler.add(held, verbs.given_back(held.record, held.claim))
 
     def freed(self) -> None:
         """A slot is free. The pump is woken when there is room for a batch worth a round trip."""
@@ -115,6 +124,8 @@ class Pump:
             self._pace.measure()
             want = self._want()
             if want <= 0:
+                if self.brakes.quiet and self._burst and not self.held:
+                    return
                 await self._wait_for_room()
                 continue
             claimed = await self._claim(want)
@@ -140,6 +151,7 @@ class Pump:
         ahead = self._slots.load - self._pace.hold
         return (
             not self.stopping
+            and not self.brakes.quiet
             and not self._settler.full
             and self._pace.extra > self._options.concurrency
             and ahead < self._pace.extra
@@ -147,7 +159,11 @@ class Pump:
         )
 
     def _want(self) -> int:
-        return 0 if self._settler.full else self._limits.left(self._pace.hold - self._slots.load)
+        return (
+            0
+            if self._settler.full or self.brakes.quiet
+            else self._limits.left(self._pace.hold - self._slots.load)
+        )
 
     async def _wait_for_room(self) -> None:
         self._room.clear()
@@ -196,7 +212,8 @@ class Pump:
         self._claims += 1
         number, lease, sent = self._claims, self.lease, time.monotonic()
         most = min(want, verbs.CHUNK)
-        call = verbs.claim(self.keys, lease.token, number, lease.length_ms, most, self._lanes(most))
+        order = lanes.drained(self._options, self.held.values(), most)
+        call = verbs.claim(self.keys, lease.token, number, lease.length_ms, most, order)
         try:
             claimed: verbs.Claimed = await self._commit.run(call)
         except BrokerError as error:
@@ -216,6 +233,10 @@ class Pump:
             faults.hit("after_claim")
         for id, raw in claimed.jobs:
             self._accept(id, raw, number, lease, sent, id in claimed.aborted)
+        if claimed.jobs and self.brakes.caught(sent):
+            self.put_back()
+        if claimed.paused is not self.brakes.paused:
+            await self.brakes.notice(claimed.paused, self._commit, self.keys)
         return claimed
 
     def _accept(self, id: str, raw: bytes, number: int, lease: Lease, sent: float, marked: bool) -> None:
@@ -237,20 +258,6 @@ class Pump:
         lane = raw[HEAD:].partition(b"\n")[0].decode()  # one of ours: it was claimed from there
         held = self.held[id] = Held(JobRecord.unreadable(id, raw, lane), number, lease, sent, False)
         self._slots.refuse(held, BadPayload(f"The record of this job cannot be read: {error}"))
-
-    def _lanes(self, most: int) -> list[tuple[str, int]]:
-        """Lanes in the order in which to drain them, each with how many this worker may take of it."""
-        lanes = list(reversed(self._options.priorities))
-        weights, limits = self._options.lane_weights, self._options.lane_limits
-        if weights:
-            # Each lane comes first in proportion to its weight (Efraimidis and Spirakis, 2006).
-            lanes.sort(key=lambda lane: random.random() ** (1 / weights.get(lane, 1)), reverse=True)  # noqa: S311
-        if not limits:
-            return [(lane, most) for lane in lanes]
-        taken: dict[str, int] = {}
-        for held in self.held.values():
-            taken[held.record.lane] = taken.get(held.record.lane, 0) + 1
-        return [(lane, max(0, min(most, limits.get(lane, most) - taken.get(lane, 0)))) for lane in lanes]
 
     async def reconciled(self) -> bool:
         """Make this worker and Redis agree on what it holds, after a reply may have been lost."""

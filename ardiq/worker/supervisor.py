@@ -15,6 +15,7 @@ from ardiq.worker import signals
 from ardiq.worker.children import REFUSED, Child, signal_name
 from ardiq.worker.health import DOWN, STILL, State
 
+STOPPED = 79  # exit code of a worker that somebody has told to stop: it is not started again
 RESTART = 75  # exit code of a worker that asks for a fresh process in its place (EX_TEMPFAIL)
 MEMBER = "ARDIQ_SUPERVISED"  # environment variable: this process is one of several
 FIRST_WAIT = 0.5  # seconds before a crashed worker starts again, at most, doubled for each further crash
@@ -123,7 +124,10 @@ class Supervisor:
 
     def _ended(self, place: Place, how: str, code: int) -> None:
         well = code in (0, RESTART)
-        if self._heard or (self._burst and code != RESTART):
+        if code == STOPPED:
+            place.over = True
+            log.info("Worker %d was told to stop.", place.number)
+        elif self._heard or (self._burst and code != RESTART):
             place.over = True
             if not well:
                 self._failed = True

@@ -14,7 +14,7 @@ from ardiq.core.codec import Codec
 from ardiq.core.events import REFUSED, Event, Events
 from ardiq.core.options import Options
 from ardiq.core.registry import Definition
-from ardiq.store import verbs
+from ardiq.store import controls, verbs
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
@@ -22,10 +22,11 @@ from ardiq.store.keys import Keys
 from ardiq.worker.admission import Entrance
 from ardiq.worker.chores import Alarm, listen_for_aborts, tick, watched
 from ardiq.worker.drain import Drain
-from ardiq.worker.held import Clock, Held, Stop
+from ardiq.worker.held import Clock, Stop
 from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, Renewal
 from ardiq.worker.limits import Limits
+from ardiq.worker.orders import Orders
 from ardiq.worker.outage import Outage
 from ardiq.worker.outside import Isolation, outside
 from ardiq.worker.pace import Pace
@@ -126,10 +127,10 @@ class Worker:
             await watched(
                 self._held_by.run(),
                 *self._chores(),
-                listen_for_aborts(self._endpoint, self.keys, self.abort, self._ask_for_aborts),
+                listen_for_aborts(self._endpoint, self.keys, self._heard, self._renew_now),
                 *([self._schedule.run()] if self._schedule is not None else ()),
             )
-            drain = Drain(self._slots, self._held_by, self._settler, self._commit, self._give_back)
+            drain = Drain(self._slots, self._held_by, self._settler, self._commit, self._held_by.give_back)
             # The loop must go on to be seen to tick: a long drain is no stall.
             await watched(drain.run(self.options.grace_ms / 1000, self._hurry), *self._chores())
             self.stuck = drain.stuck
@@ -167,6 +168,7 @@ class Worker:
         )  # fmt: skip
         self._slots = Slots(options, runner, judge, pace, self._find, thread_ends, pump.freed, apart)
         pump.join(self._slots, self._settler)
+        self._orders = Orders(pump, self._limits, self._renew_now)
         if self._stopped:
             pump.stop()
 
@@ -208,15 +210,18 @@ class Worker:
         if held is not None:
             self._slots.tell_to_stop(held, Stop.ABORT)
 
-    async def _ask_for_aborts(self) -> None:
+    def _heard(self, text: str) -> None:
+        what, worker = controls.heard(text)
+        if what:
+            self._orders.hear(what, worker)
+        else:
+            self.abort(text)
+
+    async def _renew_now(self) -> None:
         lease = self._held_by.lease
         self._hear(
             lease, await self._commit.run(verbs.renew(self.keys, lease.token, lease.length_ms, self._doing()))
         )
-
-    def _give_back(self, held: Held) -> None:
-        held.over = True
-        self._settler.add(held, verbs.given_back(held.record, held.claim))
 
     def _settled(self, settled: Batch, refused: dict[str, str], lost: bool) -> None:
         batch = [held for held, _ in settled]
@@ -249,13 +254,14 @@ class Worker:
             leaked = self._slots.leaked(LEAKS)
             if 2 * leaked > self.options.concurrency:
                 self.recycle(f"{leaked} jobs were told to stop and do not")
+        if self._limits.told and not self._stopped:
+            self.stop()
         if why := self._limits.check():
             self.recycle(why, clean=True)
         if self._pace.adapts and self._slots.stale():
             # Slow tasks came behind fast ones: others may have what cannot start here (DESIGN 7.3).
             self._pace.slow_down()
-            for held in reversed(self._slots.withdraw()):
-                self._give_back(held)
+            self._held_by.put_back()
         else:
             self._slots.fill()
 
@@ -265,6 +271,7 @@ class Worker:
         held = len(self._held_by.held)
         return {
             "running": self._slots.running, "held": held, "processed": self.processed, "behind": behind,
+            "state": "stopping" if self._stopped else self._orders.state,
         }  # fmt: skip
 
     def _renewed(self, lease: Lease, answer: verbs.Renewed) -> None:
@@ -283,6 +290,7 @@ class Worker:
             return
         for id in answer.aborted:
             self.abort(id)
+        self._orders.obey(answer.order)
         # Claims and settles under way make single beats differ; two in a row mean a lost reply (R5).
         self._mismatches = self._mismatches + 1 if answer.held != len(pump.held) else 0
         if self._mismatches >= 2:

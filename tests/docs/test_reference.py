@@ -15,7 +15,15 @@ from ardiq.core import rules
 from ardiq.core.events import Event
 from ardiq.core.options import Options
 from ardiq.core.rules import RULES
-from ardiq.management.commands import ardiq_check, ardiq_health, ardiq_jobs, ardiq_schedules, ardiq_status
+from ardiq.management.commands import (
+    ardiq_check,
+    ardiq_health,
+    ardiq_jobs,
+    ardiq_queues,
+    ardiq_schedules,
+    ardiq_status,
+    ardiq_workers,
+)
 from ardiq.management.commands.ardiq_worker import Command
 from ardiq.models import Dashboard, Job, Outbox, Queue, Schedule, Worker
 from ardiq.overrides import CallOptions
@@ -208,6 +216,16 @@ def test_verbs_and_flags_of_schedules() -> None:
     listed = {name.split()[0] for name in names("reference/commands.md", "`ardiq_schedules`")}
     for sub in verbs.choices.values():
         assert {flag for action in sub._actions for flag in action.option_strings} - known == listed
+
+
+@pytest.mark.parametrize("command", [ardiq_queues, ardiq_workers], ids=["queues", "workers"])
+def test_verbs_of_controls(command: Any, request: pytest.FixtureRequest) -> None:
+    kind = request.node.callspec.id
+    parser = command.Command().create_parser("manage.py", f"ardiq_{kind}")
+    (verbs,) = (action for action in parser._actions if isinstance(action.choices, dict))
+    listed = {name.split()[0] for row in rows("reference/commands.md", f"Verb of {kind}")
+              for name in re.findall(r"`([^`]+)`", row[0])}  # fmt: skip
+    assert set(verbs.choices) == listed
 
 
 def flags_in(cell: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ardiq.store import letters, moving, verbs
+from ardiq.store import controls, letters, moving, verbs
 from tests.keyspace import orderly
 from tests.store.bench import Bench, Clock
 
@@ -24,6 +24,6 @@ def bench(redis_url: str, queue_name: str) -> Iterator[Bench]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that scripts see; it stands still relative to the server's until it is advanced."""
     clock = Clock()
-    for module in (verbs, moving, letters):
+    for module in (verbs, moving, letters, controls):
         monkeypatch.setattr(module, "script", clock.script)
     return clock

@@ -26,7 +26,7 @@ from ardiq.worker import signals
 from ardiq.worker.children import REFUSED, Mouth
 from ardiq.worker.health import Health
 from ardiq.worker.limits import Limits, resident_mb
-from ardiq.worker.supervisor import RESTART
+from ardiq.worker.supervisor import RESTART, STOPPED
 
 LEAVE = 5.0  # seconds that threads which tasks have left behind may keep the process after the worker
 
@@ -175,7 +175,9 @@ class Command(BaseCommand):
                     if turning is not None:
                         turning.cancel()
         code = max(worker.exit_code for worker in workers)
-        if self._member and limits.reached:
+        if self._member and limits.told:
+            code = code or STOPPED
+        elif self._member and limits.reached:
             code = RESTART
         if any(worker.stuck for worker in workers):
             # They have had their time; ending the loop would give them some more.

@@ -2,8 +2,9 @@
 -- KEYS 1: prefix
 -- ARGV 5 + 2 n: worker, number of this claim, lease ms, most jobs of housekeeping, most jobs to take;
 --   then lanes, first to drain first: lane, most jobs to take from it
--- RETURNS {now, ms of the next look at the latest or 0, 1 if more may wait, ids marked for abort, id, record,
---   id, record, ...} with the record as it was before the claim; {now, -1} when the worker has lost its lease;
+-- RETURNS {now, ms of the next look at the latest or 0, 1 if more may wait + 2 if anything is paused, ids marked
+--   for abort, id, record, id, record, ...} with the record as it was before the claim; {now, -1} when the
+--   worker has lost its lease;
 --   the error of a lane that cannot be read when the others had nothing
 -- WHY one script: a job is in a lane or held, never in neither; and housekeeping that rides on every
 --   claim needs no leader, no scheduler process and no lock
@@ -95,9 +96,21 @@ if tonumber(oldest[2]) < now then
 end
 promote()
 
+-- What is paused hands out nothing, and is kept in order all the same.
+local paused, held_back = 0, nil
+if redis.call('EXISTS', prefix .. 'paused') == 1 then
+  paused, held_back = 2, {}
+  for _, place in ipairs(redis.pcall('HGETALL', prefix .. 'paused')) do
+    held_back[place] = true
+  end
+end
+
 local out, ids, from, more, trouble = { now, 0, 0, {} }, {}, {}, 0, nil
 for i = 6, #ARGV, 2 do
   local want = math.min(tonumber(ARGV[i + 1]), room - #ids)
+  if held_back and (held_back['queue'] or held_back['lane:' .. ARGV[i]]) then
+    want = 0
+  end
   local popped = want > 0 and redis.pcall('LPOP', prefix .. 'lane:' .. ARGV[i], want) or {}
   trouble = trouble or popped.err and popped
   for _, id in ipairs(popped) do
@@ -156,5 +169,5 @@ local lapse = tonumber(oldest[2]) + 1
 if oldest[1] ~= me and (out[2] == 0 or lapse < out[2]) then
   out[2] = lapse
 end
-out[3] = more
+out[3] = more + paused
 return out
