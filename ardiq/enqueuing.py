@@ -16,7 +16,7 @@ from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL
 from ardiq.core.reference import Reference
 from ardiq.core.registry import Definition
-from ardiq.overrides import PLAIN, CallOptions, checked, listed_for, meta_of
+from ardiq.overrides import PLAIN, CallOptions, checked, meta_of
 from ardiq.owners import Owner
 from ardiq.results import Job
 from ardiq.signals import announce, job_enqueued
@@ -93,7 +93,7 @@ class Prepared:
             unique_until_start=bool(same and same.until_start),
             window=same.window(broker.codec, id, target.name, hash) if same else None,
             subject=references.subject_hash(subject) if subject else "",
-            subject_ttl_ms=listed_for(broker.options, target.definition) if subject else 0,
+            subject_ttl_ms=references.listed_for(broker.options, target.definition) if subject else 0,
         )
 
     def _too_large(self, call: bytes, broker: Broker) -> TooLarge:

@@ -12,9 +12,8 @@ from ardiq import references
 from ardiq.connection import Broker, new_id
 from ardiq.core.headers import checked_headers
 from ardiq.core.job import check_id
-from ardiq.core.options import Options
 from ardiq.core.reference import Reference, subject_meta
-from ardiq.core.registry import NEVER_NEGATIVE, Definition, UniqueKey, check_unique
+from ardiq.core.registry import NEVER_NEGATIVE, UniqueKey, check_unique
 from ardiq.core.retry import TEN_YEARS_MS
 from ardiq.transactions import check_alias, localised
 
@@ -44,7 +43,6 @@ class CallOptions:
 
 
 PLAIN = CallOptions()
-LISTED_MS = 30 * 86_400_000
 
 
 def checked(
@@ -112,13 +110,6 @@ def meta_of(options: CallOptions, broker: Broker, subject: Reference | None = No
     if broker.carrier is not None and (taken := broker.carrier.take()):
         meta["context"] = taken
     return meta
-
-
-def listed_for(options: Options, definition: Definition | None) -> int:
-    """How long after a job was due its object lists it at least, ms: longer than its result is kept."""
-    own = definition.result_ttl_ms if definition is not None else None
-    kept = (options.result_ttl_ms, options.failed_ttl_ms, own or 0)
-    return TEN_YEARS_MS if min(kept) < 0 else max(LISTED_MS, *kept)
 
 
 def _check_switches(given: dict[str, Any]) -> None:

@@ -14,9 +14,14 @@ from ardiq.core import reference
 from ardiq.core.codec import register_extension
 from ardiq.core.errors import MissingRow
 from ardiq.core.job import id_for
+from ardiq.core.options import Options
 from ardiq.core.reference import Reference, subject_meta
+from ardiq.core.registry import Definition
+from ardiq.core.retry import TEN_YEARS_MS
 
 Rows = dict[Reference, models.Model]
+
+LISTED_MS = 30 * 86_400_000
 
 
 def _travels(value: object) -> bool:
@@ -117,3 +122,10 @@ def _replaced(value: Any, rows: Rows) -> Any:
     if isinstance(value, dict):
         return {_replaced(key, rows): _replaced(item, rows) for key, item in value.items()}
     return value
+
+
+def listed_for(options: Options, definition: Definition | None) -> int:
+    """How long after a job was due its object lists it at least, ms: longer than its result is kept."""
+    own = definition.result_ttl_ms if definition is not None else None
+    kept = (options.result_ttl_ms, options.failed_ttl_ms, own or 0)
+    return TEN_YEARS_MS if min(kept) < 0 else max(LISTED_MS, *kept)

@@ -21,8 +21,8 @@ from ardiq.core import events
 from ardiq.core.events import Event
 
 __all__ = [
-    "job_aborted", "job_crashed", "job_enqueued", "job_expired", "job_failed", "job_parked", "job_retried",
-    "job_started", "job_succeeded",
+    "admin_action", "job_aborted", "job_crashed", "job_enqueued", "job_expired", "job_failed", "job_parked",
+    "job_retried", "job_started", "job_succeeded",
 ]  # fmt: skip
 
 MOST = 10_000  # events that may wait for slow receivers; those beyond are dropped and counted
@@ -38,6 +38,7 @@ job_aborted = Signal()
 job_expired = Signal()
 job_parked = Signal()
 job_crashed = Signal()
+admin_action = Signal()
 
 _SIGNALS = {
     events.STARTED: job_started,

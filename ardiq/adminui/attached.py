@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf, references
 from ardiq.adminui import times
+from ardiq.adminui.badges import badge
 from ardiq.adminui.base import RedisAdmin
-from ardiq.adminui.page import badge
 from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.core.errors import BrokerError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -17,14 +17,19 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ardiq.adminui import audit
 from ardiq.adminui.actions import ACTIONS, MOST, Action, Text, perform, skip_reason
+from ardiq.adminui.again import newest
 from ardiq.adminui.base import RedisAdmin, shielded
 from ardiq.adminui.filters import number
+from ardiq.adminui.sources import broker_of
 from ardiq.models import STATES, Job
 
+SPREAD_MOST = 10_080  # minutes that retried jobs are spread over at most: a week
 SHOWN = 20  # jobs that a confirm page names
 # quote() never leaves an underscore in an id, so that this is no job's address.
 DO = "_do/<str:name>/"
+PAGES = ("abort", "retry", "again", "run")  # actions that a page of one job links to
 
 
 class DoingAdmin(RedisAdmin):
@@ -44,13 +49,17 @@ class DoingAdmin(RedisAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, ACTIONS["delete"]) and (obj is None or ACTIONS["delete"].fits(obj))
 
-    @admin.action(permissions=["retry"], description=gettext_lazy("Run selected jobs again"))
+    @admin.action(permissions=["retry"], description=gettext_lazy("Retry selected jobs"))
     def retry_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         return self.ask_about(request, ACTIONS["retry"], queryset)
 
     @admin.action(permissions=["abort"], description=gettext_lazy("Abort selected jobs"))
     def abort_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         return self.ask_about(request, ACTIONS["abort"], queryset)
+
+    @admin.action(permissions=["retry"], description=gettext_lazy("Run selected scheduled jobs now"))
+    def run_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        return self.ask_about(request, ACTIONS["run"], queryset)
 
     # Named as Django's own action, which it replaces: that one collects objects through SQL.
     @admin.action(permissions=["delete"], description=gettext_lazy("Delete selected jobs"))
@@ -60,7 +69,7 @@ class DoingAdmin(RedisAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         own = [path(DO, wrap(self.do_view), name="ardiq_job_do")]
-        for name in ("abort", "retry"):
+        for name in PAGES:
             own.append(
                 path(
                     f"<path:object_id>/{name}/", wrap(self.ask_view), {"name": name}, name=f"ardiq_job_{name}"
@@ -72,7 +81,7 @@ class DoingAdmin(RedisAdmin):
         """The buttons on the page of a job: what may be done to it by this user."""
         return [
             {"name": name, "text": ACTIONS[name].button, "url": self.url(name, admin.utils.quote(job.pk))}
-            for name in ("retry", "abort")
+            for name in ("again", "run", "abort")
             if self.may(request, ACTIONS[name]) and ACTIONS[name].fits(job)
         ]
 
@@ -133,6 +142,8 @@ class DoingAdmin(RedisAdmin):
             "left": max(0, total - len(jobs)),
             "pairs": json.dumps([[job.queue, job.id] for job in fitting]),
             "back": back,
+            "paced": action.paced and len(fitting) > 1,
+            "spread_most": SPREAD_MOST,
             "do_url": self.url("do", action.name),
             "cancel_url": self.job_url(request, jobs[0]) if back == "job" else self.list_url(request),
             "preserved_filters": self.get_preserved_filters(request),
@@ -154,12 +165,22 @@ class DoingAdmin(RedisAdmin):
             return HttpResponseNotAllowed(["POST"])
         pairs = _pairs(request.POST.get("jobs", ""))
         jobs = self._jobs(request, pairs)
-        done, skipped = perform(action, jobs)
-        self._log(request, action, done)
+        minutes = _minutes(request) if action.paced else 0
+        step = minutes * 60_000 / len(jobs) if jobs else 0
+        done, skipped = perform(action, jobs, (0, step))
+        self._log(request, action, done, {"minutes": minutes} if minutes else {})
         self._tell(request, action, done, skipped, len(pairs) - len(jobs))
+        if done and action.name == "again" and len(jobs) == 1:
+            return HttpResponseRedirect(self._newest(request, jobs[0]))
         if request.POST.get("back") == "job" and len(jobs) == 1 and action.name != "delete":
             return HttpResponseRedirect(self.job_url(request, jobs[0]))
         return HttpResponseRedirect(self.list_url(request))
+
+    def _newest(self, request: HttpRequest, job: Job) -> str:
+        """The address of the job that was made of another one last."""
+        id = newest(broker_of(job.queue), job.pk)  # the source of this request remembers how it was before
+        new = Job(id=id or job.pk, queue=job.queue)
+        return self.job_url(request, new)
 
     def _jobs(self, request: HttpRequest, pairs: list[tuple[str, str]]) -> list[Job]:
         """The jobs as they are now: the page that named them may be old."""
@@ -171,16 +192,9 @@ class DoingAdmin(RedisAdmin):
             for job in every.filter(queue=queue, pk__in=[id for where, id in pairs if where == queue])
         ]
 
-    def _log(self, request: HttpRequest, action: Action, done: list[Job]) -> None:
-        user: Any = request.user
-        if done:
-            flag = DELETION if action.name == "delete" else CHANGE
-            LogEntry.objects.log_actions(
-                user_id=user.pk,
-                queryset=done,
-                action_flag=flag,
-                change_message=str(action.logged),
-            )
+    def _log(self, request: HttpRequest, action: Action, done: list[Job], detail: dict[str, Any]) -> None:
+        flag = DELETION if action.name == "delete" else CHANGE
+        audit.record(request, action.name, done, str(action.logged), flag, detail)
 
     def _tell(
         self,
@@ -215,3 +229,11 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     if not 0 < len(pairs) <= MOST or not all(isinstance(part, str) for pair in pairs for part in pair):
         raise BadRequest("The list of jobs is empty, too long, or no list of names.")
     return list(dict.fromkeys(pairs))
+
+
+def _minutes(request: HttpRequest) -> int:
+    """Over how many minutes to spread jobs. Raises BadRequest for what is no such number."""
+    text = request.POST.get("minutes", "") or "0"
+    if not (text.isascii() and text.isdigit()) or int(text[:9]) > SPREAD_MOST:
+        raise BadRequest("The time to spread jobs over is no number of minutes.")
+    return int(text)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.forms import Script
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,9 +15,10 @@ from django.utils.translation import gettext_lazy
 
 from ardiq import conf
 from ardiq.adminui import times
+from ardiq.adminui.badges import badge
 from ardiq.adminui.filters import QueueFilter, StateFilter, TaskFilter, source_of
 from ardiq.adminui.lists import JobChangeList, ShallowPaginator
-from ardiq.adminui.page import JobPage, badge
+from ardiq.adminui.page import JobPage
 from ardiq.adminui.text import plain
 from ardiq.models import Job
 
@@ -27,12 +29,13 @@ class JobAdmin(JobPage):
     list_display = ["short", "task_name", "badge", "tries", "when", "wait", "ran", "queue_lane", "error"]
     list_filter = [StateFilter, QueueFilter, TaskFilter]
     search_fields = ["id", "task"]
-    actions = ["retry_selected", "abort_selected", "delete_selected"]
+    actions = ["retry_selected", "run_selected", "abort_selected", "delete_selected"]
     paginator = ShallowPaginator
     ordering = ["-at"]
 
     class Media:
         css = {"all": ["ardiq/admin.css"]}
+        js = [Script("ardiq/copy.js", type="module")]
 
     # -- which jobs -----------------------------------------------------------------------------------
 

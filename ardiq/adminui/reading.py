@@ -16,6 +16,7 @@ from django.views.debug import SafeExceptionReporterFilter, get_default_exceptio
 from ardiq import owners
 from ardiq.core.codec import Codec
 from ardiq.core.errors import BadPayload, BadSignature, JobCrashed, JobExpired, NewerPayload, UnknownTask
+from ardiq.core.headers import read_headers
 from ardiq.core.job import KEPT, JobRecord, JobStatus
 from ardiq.core.outcome import (
     ABORTED,
@@ -161,6 +162,23 @@ class Reading:
         """(name, value) of each argument, secrets masked; a position has a number for a name where the
         signature is not known here."""
         return [(name, cleansed(name, value)) for name, value in self._named[0]]
+
+    @property
+    def values(self) -> list[Any]:
+        """The arguments as they are, for whoever looks for something in them."""
+        return [*self._call[0], *self._call[1].values()]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those that travel with the job, secrets masked."""
+        found = read_headers(self._call[2]) or {}
+        return {name: MASK if self._private.search(name) else self.hide(text) for name, text in found.items()}
+
+    @property
+    def parent(self) -> str:
+        """The id of the job that this one repeats, '' for none."""
+        found = self._call[2].get("parent")
+        return found if isinstance(found, str) else ""
 
     def masked_value(self, value: object) -> object:
         """A result without what stands under secret-sounding keys."""

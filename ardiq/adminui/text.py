@@ -27,8 +27,9 @@ def plain(value: object, most: int = LONGEST) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def pretty(value: Any) -> str:
-    """A value as text to read: like JSON where JSON can say it, else as Python would write it."""
+def pretty(value: Any, most: int = LONGEST) -> str:
+    """A value as text to read: like JSON where JSON can say it, else as Python would write it. Cut after
+    ``most`` characters."""
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, default=_other)
     except (TypeError, ValueError, RecursionError):
@@ -36,7 +37,7 @@ def pretty(value: Any) -> str:
             text = pprint.pformat(value, width=100, sort_dicts=False)
         except Exception as error:
             text = f"<{type(value).__name__}, which cannot be shown: {type(error).__name__}>"
-    return plain(text)
+    return plain(text, most)
 
 
 def _other(value: object) -> object:
@@ -77,6 +78,30 @@ def frames(traceback: str) -> list[Frame]:
             out[-1] = Frame(out[-1].own, out[-1].text + line)
         else:
             out.append(Frame(False, line))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Neighbouring pieces of a traceback that are all of the project, or all of libraries. ``frames`` counts
+    calls, which text around them is not."""
+
+    own: bool
+    text: str
+    frames: int
+
+
+def folds(traceback: str) -> list[Fold]:
+    """A traceback in pieces to be shown open (of the project, and what is said between and behind) or folded
+    (calls inside of libraries)."""
+    out: list[Fold] = []
+    for frame in frames(traceback):
+        call = bool(_FRAME.match(frame.text))
+        own = frame.own or not call
+        if out and out[-1].own == own:
+            out[-1] = Fold(own, out[-1].text + frame.text, out[-1].frames + call)
+        else:
+            out.append(Fold(own, frame.text, int(call)))
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -96,6 +96,11 @@ class Job(RedisModel):
         """Orders as lists do: the larger the nearer to now (browse.lua mirrors what is still to come)."""
         at = self.view.record.at if self.view.record else 0
         return -at if self.status is JobStatus.SCHEDULED else at
+
+    why: list[Any]
+    rows: list[Any]
+    schedule: Any
+    """Of the page of one job: why it does not run, links to rows that it was given, its recurring task."""
 
     @cached_property
     def also_in(self) -> list[str]:

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ardiq.core.job import ENDED, KEPT, LETTERS, JobRecord, JobStatus
-from ardiq.core.reports import Progress, read_progress
+from ardiq.core.reports import LogLine, Progress, read_logs, read_progress
 from ardiq.store import verbs
+from ardiq.store.again import read_again
 from ardiq.store.keys import Keys
-from ardiq.store.reports import with_progress
+from ardiq.store.reports import with_all
 from ardiq.store.scripts import Call, Part, id_text, script
 
 STRETCH = 400  # most jobs that one script looks at: less than 2 ms of the server (R9)
 LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
 HEADS = 50  # ids at the head of a lane among which a job that waits is looked for
+FAR = 50_000  # ids of a lane among which the place of one is looked for: a millisecond or two
 TIDIED = 500  # most dead ids that one look drops from each list
 
 STATUSES = (
@@ -80,7 +82,10 @@ class JobView:
     cut: bool = False
     raw: bytes = b""
     progress: Progress | None = None
-    """Only where one job is looked at."""
+    """This and the following only where one job is looked at."""
+    logs: tuple[LogLine, ...] = ()
+    again: tuple[str, ...] = ()
+    """Ids of the jobs that were made of it by running it again, the latest last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,17 +234,29 @@ def jobs(keys: Keys, ids: Sequence[str]) -> Call:
 
 
 def job(keys: Keys, id: str) -> Call:
-    """One whole job with its progress, in a list; [None] where there is none."""
-    call = with_progress(keys, id)
+    """One whole job with what it reports, in a list; [None] where there is none."""
+    call = with_all(keys, id)
 
     def decode(reply: list[bytes | None]) -> list[JobView | None]:
-        raw, told = reply
+        raw, told, lines, again = reply
         found = view(id, raw, len(raw)) if raw else None
         if found is None or found.record is None:
             return [found]
-        return [replace(found, progress=read_progress(told, found.record))]
+        return [
+            replace(
+                found,
+                progress=read_progress(told, found.record),
+                logs=tuple(read_logs(lines, found.record)),
+                again=read_again(again),
+            )
+        ]
 
     return Call(call.command, decode)
+
+
+def ahead(keys: Keys, lane: str, id: str) -> Call:
+    """How many ids are before this one in its lane, None when it is not among the first FAR."""
+    return Call(("LPOS", keys.lane(lane), id, "MAXLEN", FAR), lambda reply: reply)
 
 
 def view(id: str, raw: bytes, size: int) -> JobView:

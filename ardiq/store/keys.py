@@ -26,6 +26,7 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``paused``            hash    'queue' or lane:<lane> -> since when, by whom, why: it hands out no jobs
 ``progress:<id>``     string  how far the job is, as it told last; a TTL always, once it has ended its job's
 ``logs:<id>``         string  kept lines of its logs, capped; a TTL always, once it has ended its job's
+``again:<id>``        string  ids of the jobs made of it by running it again, one a line; a TTL always
 ``waiters``           hash    id -> clients that wait for it: a settle notifies only those
 ``aborts``            zset    id -> when a running job was asked to abort, ms
 ``control``           pubsub  ids to abort, and orders, for workers
@@ -43,7 +44,7 @@ TYPES = {
     "worker:": "hash", "ended:": "zset", "wake": "list", "unique:": "string", "throttle:": "string",
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
-    "pushed:": "string", "spent": "zset", "subject:": "zset", "paused": "hash",
+    "pushed:": "string", "spent": "zset", "subject:": "zset", "paused": "hash", "again:": "string",
 }  # fmt: skip
 
 
@@ -97,6 +98,9 @@ class Keys:
 
     def logs(self, id: str) -> str:
         return f"{self.prefix}logs:{id}"
+
+    def again(self, id: str) -> str:
+        return f"{self.prefix}again:{id}"
 
     def done(self, client: str) -> str:
         return f"{self.prefix}done:{client}"

@@ -35,3 +35,8 @@ def with_progress(keys: Keys, id: str) -> Call:
 def with_logs(keys: Keys, id: str) -> Call:
     """[record or None, kept lines or None] of a job, of one moment."""
     return Call(("MGET", keys.job(id), keys.logs(id)), _same)
+
+
+def with_all(keys: Keys, id: str) -> Call:
+    """[record, progress, kept lines, jobs made of it] of a job, of one moment; None for what is not there."""
+    return Call(("MGET", keys.job(id), keys.progress(id), keys.logs(id), keys.again(id)), _same)

@@ -100,7 +100,7 @@ def test_a_running_job_is_told_to_stop_and_not_deleted(boss: Client, shop: Shop)
 def test_from_the_page_of_a_job(boss: Client, shop: Shop, four: dict[str, str]) -> None:
     """Links that ask, without JavaScript; the filters of the list come along."""
     text = boss.get(f"{LIST}{four['failed']}/change/?_changelist_filters=state%3Dfailed").content.decode()
-    assert f'{LIST}{four["failed"]}/retry/?_changelist_filters=state%3Dfailed"' in text
+    assert f'{LIST}{four["failed"]}/again/?_changelist_filters=state%3Dfailed"' in text
     asked = boss.get(f"{LIST}{four['failed']}/retry/?_changelist_filters=state%3Dfailed")
     response = confirm(boss, asked)
     assert response.redirect_chain[-1][0] == (

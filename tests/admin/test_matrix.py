@@ -37,8 +37,13 @@ ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
     "ardiq_job_delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),
     "ardiq_job_abort": (SEE | {"abort_job"}, SEE | {"abort_job"}),
     "ardiq_job_retry": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_again": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_run": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_download": (SEE | {"view_job_payload"}, SEE | {"view_job_payload"}),
     "ardiq_job_do:abort": (SEE | {"abort_job"}, SEE | {"abort_job"}),
     "ardiq_job_do:retry": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_do:again": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_do:run": (SEE | {"retry_job"}, SEE | {"retry_job"}),
     "ardiq_job_do:delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),
     "job": (STAFF, STAFF),
 }
@@ -51,7 +56,8 @@ for _model, _see in (("queue", QUEUE), ("worker", WORKER), ("outbox", OUTBOX)):
         f"ardiq_{_model}_delete": (NOBODY, NOBODY),
         _model: (STAFF, STAFF),
     }
-ACTIONS = {"retry_selected": "retry_job", "abort_selected": "abort_job", "delete_selected": "delete_job"}
+ACTIONS = {"retry_selected": "retry_job", "run_selected": "retry_job", "abort_selected": "abort_job",
+           "delete_selected": "delete_job"}  # fmt: skip
 
 
 def patterns(found: list[Any], prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -68,9 +74,9 @@ def addresses(keys: dict[str, str]) -> list[tuple[str, str]]:
     out = []
     for path, pattern in patterns(admin.site.get_urls()):
         model = path.split("/")[1]
-        filled = "/admin/" + path.replace("<path:object_id>", keys[model])
+        filled = "/admin/" + path.replace("<path:object_id>", keys[model]).replace("<str:what>", "arguments")
         if "<str:name>" in filled:
-            for name in ("abort", "retry", "delete"):
+            for name in ("abort", "retry", "again", "run", "delete"):
                 out.append((f"{pattern.name}:{name}", filled.replace("<str:name>", name)))
         else:
             assert "<" not in filled, f"an address with an unknown part: {path}"
@@ -154,7 +160,7 @@ def test_actions_of_the_list(
     failed = shop.fail.enqueue_sync()
     work()
     client = sign_in(*granted)
-    ids = [failed.id, shop.add.enqueue_sync(1).id]
+    ids = [failed.id, shop.add.enqueue_sync(1).id, shop.add.options(delay_ms=60_000).enqueue_sync(1).id]
     before = snapshot(redis_url, shop.app)
     for action, permission in ACTIONS.items():
         response = client.post(LIST, {"action": action, "_selected_action": ids})
