@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ardiq.core.job import JobStatus, id_for
     from ardiq.core.outcome import TaskResult
     from ardiq.core.reports import LogLine, Progress
+    from ardiq.core.statistics import Statistics
     from ardiq.deadletters import FailureGroup
     from ardiq.results import Job, JobInfo
     from ardiq.shortcuts import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         ref,
         send,
         send_sync,
+        statistics,
+        statistics_sync,
         task,
     )
 
@@ -41,11 +44,12 @@ _HOMES = {
     "ardiq.core.job": ("JobStatus", "id_for"),
     "ardiq.core.outcome": ("TaskResult",),
     "ardiq.core.reports": ("LogLine", "Progress"),
+    "ardiq.core.statistics": ("Statistics",),
     "ardiq.deadletters": ("FailureGroup",),
     "ardiq.results": ("Job", "JobInfo"),
     "ardiq.shortcuts": (
         "cron", "enqueue_many", "enqueue_many_sync", "jobs_for", "jobs_for_sync", "queue", "ref", "send",
-        "send_sync", "task",
+        "send_sync", "statistics", "statistics_sync", "task",
     ),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -63,6 +67,7 @@ __all__ = [
     "NotEnqueued",
     "Progress",
     "Retry",
+    "Statistics",
     "TaskError",
     "TaskResult",
     "__version__",
@@ -78,6 +83,8 @@ __all__ = [
     "ref",
     "send",
     "send_sync",
+    "statistics",
+    "statistics_sync",
     "task",
 ]
 

@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from ardiq import conf
 from ardiq.api import Ardiq
+from ardiq.core.statistics import Statistics
 from ardiq.decorators import Decorator
 from ardiq.enqueuing import AsyncTask, Prepared, Ref, Task
 from ardiq.results import Job, JobInfo
@@ -102,3 +103,13 @@ async def enqueue_many(calls: Iterable[Prepared]) -> list[Job[Any]]:
 def enqueue_many_sync(calls: Iterable[Prepared]) -> list[Job[Any]]:
     """``enqueue_many`` for sync code."""
     return _owner().enqueue_many_sync(calls)
+
+
+async def statistics(queue: str = "default", minutes: int = 60) -> Statistics:
+    """``Ardiq.statistics`` of a queue in settings."""
+    return await _owner(queue).statistics(minutes)
+
+
+def statistics_sync(queue: str = "default", minutes: int = 60) -> Statistics:
+    """``statistics`` for sync code."""
+    return _owner(queue).statistics_sync(minutes)

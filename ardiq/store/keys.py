@@ -29,6 +29,10 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``again:<id>``        string  ids of the jobs made of it by running it again, one a line; a TTL always
 ``waiters``           hash    id -> clients that wait for it: a settle notifies only those
 ``aborts``            zset    id -> when a running job was asked to abort, ms
+``stats:<minute>``    hash    'lane task' -> what was counted in a minute; expires after three hours
+``sums:<ten>``        hash    the same of ten minutes; expires after three days
+``totals``            hash    the same since counting began; expires three days after the last count
+``counted``           zset    'lane task' -> when anything was counted there last, ms; bounded, as above
 ``control``           pubsub  ids to abort, and orders, for workers
 ``done:<client>``     pubsub  ids that have ended, for the client that waits for them
 ====================  ======  ===============================================================================
@@ -45,6 +49,7 @@ TYPES = {
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
     "pushed:": "string", "spent": "zset", "subject:": "zset", "paused": "hash", "again:": "string",
+    "stats:": "hash", "sums:": "hash", "totals": "hash", "counted": "zset",
 }  # fmt: skip
 
 
@@ -58,7 +63,8 @@ class Keys:
     """The keys of one queue. Clients that share a server but not a queue never share a key."""
 
     __slots__ = (
-        "aborts", "control", "cron", "fingerprints", "paused", "prefix", "queue", "scheduled", "waiters",
+        "aborts", "control", "cron", "fingerprints", "paused", "prefix", "queue", "scheduled", "totals",
+        "waiters",
         "wake", "workers",
     )  # fmt: skip
 
@@ -74,6 +80,7 @@ class Keys:
         self.fingerprints = prefix + "fingerprints"
         self.control = prefix + "control"
         self.paused = prefix + "paused"
+        self.totals = prefix + "totals"
 
     def job(self, id: str) -> str:
         return f"{self.prefix}job:{id}"
@@ -101,6 +108,12 @@ class Keys:
 
     def again(self, id: str) -> str:
         return f"{self.prefix}again:{id}"
+
+    def stats(self, minute: int) -> str:
+        return f"{self.prefix}stats:{minute}"
+
+    def sums(self, ten: int) -> str:
+        return f"{self.prefix}sums:{ten}"
 
     def done(self, client: str) -> str:
         return f"{self.prefix}done:{client}"

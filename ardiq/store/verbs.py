@@ -95,7 +95,7 @@ def _answers(reply: Any) -> list[bool | str]:
 
 def load_for_worker() -> None:
     """Read what a worker sends from disk now: later there may be no file descriptor to read it with."""
-    for name in ("register", "claim", "settle", "renew", "reconcile", "unregister", "report"):
+    for name in ("register", "claim", "settle", "renew", "reconcile", "unregister", "report", "count"):
         script(name)
 
 

@@ -48,6 +48,9 @@ class Held:
     shares: bool = False  # it may have killed a worker, and runs among others all the same
     meta: dict[str, Any] | None = None  # the options of its call
     refers: bool = False  # its arguments hold references to model instances
+    measured: int = 0  # for how many jobs of its claim it stands in the statistics
+    ended: float = 0.0  # when its thread was done with it, in monotonic seconds; where it is measured
+    crashed: bool = False  # the process that ran it has died
 
     def __init__(self, record: JobRecord, claim: int, lease: Lease, claimed: float, marked: bool) -> None:
         self.record = record

@@ -140,6 +140,9 @@ class Outbox:
         # Without the id, which its parent knows, and which need not be text that can be encoded.
         self._line.send(SETTLED, list(settlement[1:]), told)
 
+    def measure(self, held: Held) -> None:
+        """Its parent does."""
+
     def hear(self, event: Event) -> None:
         if event.kind == events.STARTED:
             self._line.send(BEGAN, self.held.meta)

@@ -45,6 +45,8 @@ class Settlements(Protocol):
     """Where verdicts go: to the settler of a worker, or from a process of its own to its parent."""
 
     def add(self, held: Held, settlement: verbs.Settlement) -> None: ...
+    def measure(self, held: Held) -> None:
+        """The run of a job that is ``measured`` has ended."""
 
 
 class Judge:
@@ -68,6 +70,8 @@ class Judge:
         """Judge an outcome and hand its settlement over. When error hooks must run first, that is left
         to the coroutine which is returned."""
         held.over = True
+        if held.measured and outcome.ending is not Ending.HANDED_BACK:
+            self._settler.measure(held)
         try:
             return self._conclude(held, outcome)
         except Exception as error:
@@ -143,6 +147,8 @@ class Judge:
 
     def settled_elsewhere(self, held: Held, settlement: verbs.Settlement) -> None:
         """Take over what the process that ran the job alone has judged."""
+        if held.measured:
+            self._settler.measure(held)
         self._settler.add(held, settlement)
 
     def _settlement(self, held: Held, outcome: Outcome, verdict: Verdict) -> verbs.Settlement:

@@ -115,6 +115,7 @@ class Processes(Apart):
             message = await child.receive()
         if not held.began:
             return None
+        held.crashed = True
         code = await child.end(LEAVE)
         child.kill_group()  # what it had started itself must not go on without it
         return Outcome(Ending.RAISED, error=JobCrashed(f"The process that ran this job {how(code)}."))

@@ -24,6 +24,7 @@ from ardiq.worker.outage import Outage
 from ardiq.worker.pace import Pace
 from ardiq.worker.settler import Settler
 from ardiq.worker.slots import Slots
+from ardiq.worker.statistics import choose
 
 REMEMBERED = 1_000  # aborts of jobs that are not here, after which the old ones are dropped
 REMEMBER = 2.0  # seconds that an abort is kept for a job whose claim may be on its way
@@ -55,10 +56,8 @@ class Pump:
     ) -> None:
         self.held: dict[str, Held] = {}
         self.lease = lease
-        self.reconcile = False
-        self.stopping = False
-        self.brakes = Brakes()
-        self.outage = outage
+        self.reconcile = self.stopping = False
+        self.brakes, self.outage = Brakes(), outage
         self._aborts_heard: dict[str, float] = {}
         self._options, self.keys = options, keys
         self._commit, self._wake = commit, wake
@@ -233,6 +232,7 @@ class Pump:
             faults.hit("after_claim")
         for id, raw in claimed.jobs:
             self._accept(id, raw, number, lease, sent, id in claimed.aborted)
+        choose(claimed.jobs, self.held)
         if claimed.jobs and self.brakes.caught(sent):
             self.put_back()
         if claimed.paused is not self.brakes.paused:

@@ -23,6 +23,7 @@ from ardiq.worker.held import Held
 from ardiq.worker.lease import Lease
 from ardiq.worker.outage import Outage
 from ardiq.worker.reports import WorkerReports
+from ardiq.worker.statistics import Statistics
 
 MOST_BYTES = 4_194_304  # of one settle, unless one verdict alone is larger
 MOST_UNFLUSHED = 2_000  # jobs; beyond this the worker claims no more until Redis answers
@@ -42,10 +43,11 @@ class Settler:
         settled: Callable[[Batch, dict[str, str], bool], None],
         outage: Outage,
         reports: WorkerReports,
+        statistics: Statistics,
     ) -> None:
         self._store, self._keys, self._options = store, keys, options
         self._listed_ms, self._settled, self._outage = listed_ms, settled, outage
-        self._reports = reports
+        self._reports, self._statistics = reports, statistics
         self._pending: list[tuple[Held, Settlement]] = []
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -63,6 +65,9 @@ class Settler:
         if len(self._pending) == 1:
             self._idle.clear()
             self._some.set()
+
+    def measure(self, held: Held) -> None:
+        self._statistics.measure(held)
 
     async def run(self) -> None:
         """Commit for ever. A lost connection is repeated until it is answered, or the lease is lost."""
@@ -88,6 +93,7 @@ class Settler:
             if not self._pending:
                 self._some.clear()
                 self._idle.set()
+            self._statistics.settled(batch, refused, lease.lost)
             self._settled(batch, refused, lease.lost)
 
     def _batch(self) -> Batch:

@@ -171,6 +171,8 @@ class Slots:
         if held.definition.timeout is not None:
             self._loop.call_soon_threadsafe(self._arm, held, held.definition.timeout)
         outcome = self._runner.perform_sync(held, *call)
+        if held.measured:
+            held.ended = time.monotonic()
         # Whatever the task made of the interrupt: what was aborted never runs again.
         return Outcome(Ending.ABORTED) if held.stop is Stop.ABORT else outcome
 

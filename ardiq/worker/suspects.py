@@ -126,6 +126,7 @@ class Suspects(Apart):
         error = JobCrashed(
             f"The process that ran this job {died}; crash {crashes}, and CRASH_LIMIT is {limit}."
         )
+        held.crashed = True
         self._judge.tell(events.CRASHED, held, error=error)
         return Outcome(Ending.CRASHED if crashes >= limit else Ending.HANDED_BACK, error=error)
 

@@ -36,6 +36,7 @@ from ardiq.worker.runner import Around, Runner
 from ardiq.worker.schedule import Schedule, Timetables
 from ardiq.worker.settler import Batch, Settler
 from ardiq.worker.slots import LEAKS, Slots
+from ardiq.worker.statistics import Statistics
 
 # Seconds without a byte while a reply is due: what has died unseen must be found out and made anew within
 # the 5 s in which a worker works again (R14).
@@ -133,6 +134,7 @@ class Worker:
             drain = Drain(self._slots, self._held_by, self._settler, self._commit, self._held_by.give_back)
             # The loop must go on to be seen to tick: a long drain is no stall.
             await watched(drain.run(self.options.grace_ms / 1000, self._hurry), *self._chores())
+            await self._statistics.leave(self._hurry)
             self.stuck = drain.stuck
             if not drain.complete:
                 self.exit_code = self.exit_code or 75
@@ -141,27 +143,28 @@ class Worker:
             await self._slots.close(self._hurry)
 
     def _chores(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self._settler.run(), self._reports.run(), tick(self._tick), self._alarm.ringing()
+        sending = self._settler.run(), self._reports.run(), self._statistics.run()
+        return *sending, tick(self._tick), self._alarm.ringing()
 
     def _build(self, lease: Lease, entrance: Entrance) -> None:
         options = self.options
-        pace = Pace(options.concurrency, options.prefetch)
+        pace = self._pace = Pace(options.concurrency, options.prefetch)
         pump = self._pump = self._held_by = Pump(
             options=options, keys=self.keys, commit=self._commit, wake=self._wake, clock=self._clock,
             pace=pace, register=entrance.register, lease=lease, outage=self._outage, burst=self._burst,
             limits=self._limits,
         )  # fmt: skip
-        self._pace = pace
         self._reports = WorkerReports(self._commit, self.keys, options.failed_ttl_ms)
+        self._statistics = Statistics(self._commit, self.keys, self._clock, options.priorities)
         self._settler = Settler(
-            self._commit, self.keys, options, self._listed_ms, self._settled, self._outage, self._reports
-        )
+            self._commit, self.keys, options, self._listed_ms, self._settled, self._outage, self._reports,
+            self._statistics,
+        )  # fmt: skip
         judge = Judge(self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events)
         if self._timetables is not None:
             self._schedule = Schedule(self._commit, self.keys, self._clock, self._timetables)
         runner = Runner(options, self._codec, self._clock, self._around, judge, self._reports)
         thread_ends = self._around.thread_ends if self._around else lambda: None
-
         apart = outside(
             self._isolation, self.name, options, self._clock, runner, judge, self._limits,
             self._commit, self.keys,
@@ -268,10 +271,9 @@ class Worker:
     def _doing(self) -> dict[str, Any]:
         """For people, with every renewal; ``behind``: how long ago the loop last turned, ms."""
         behind = int((time.monotonic() - self._ticked) * 1000)
-        held = len(self._held_by.held)
         return {
-            "running": self._slots.running, "held": held, "processed": self.processed, "behind": behind,
-            "state": "stopping" if self._stopped else self._orders.state,
+            "running": self._slots.running, "held": len(self._held_by.held), "processed": self.processed,
+            "behind": behind, "state": "stopping" if self._stopped else self._orders.state,
         }  # fmt: skip
 
     def _renewed(self, lease: Lease, answer: verbs.Renewed) -> None:

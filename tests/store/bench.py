@@ -108,7 +108,7 @@ class Bench:
         return int(self.redis.pttl(self.keys.job(id)))
 
     def state(self) -> State:
-        """Everything of the queue but times: what is empty is left out."""
+        """Everything of the queue but times and what was counted: what is empty is left out."""
         prefix, out = self.keys.prefix, {}
         for key in self.redis.scan_iter(match=prefix + "*", count=1000):
             name, value = key.decode().removeprefix(prefix), self._value(key)
@@ -117,7 +117,7 @@ class Bench:
                 value = record.status.value
                 if record.attempts or record.crashes:
                     value += f" {record.attempts}+{record.crashes}"
-            if not name.startswith("worker:"):
+            if not name.startswith(("worker:", "stats:", "sums:", "totals", "counted")):
                 out[name] = value
         return out
 

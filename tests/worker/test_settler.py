@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from ardiq.core.job import JobRecord
 from ardiq.core.options import Options
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call
-from ardiq.worker.held import Held
+from ardiq.worker.held import Clock, Held
 from ardiq.worker.lease import Lease
 from ardiq.worker.outage import Outage
 from ardiq.worker.reports import WorkerReports
 from ardiq.worker.settler import MOST_BYTES, Settler
+from ardiq.worker.statistics import Statistics
 
 
 class Store:
@@ -29,7 +31,7 @@ class Store:
 
 
 def held(lease: Lease) -> Any:
-    return Held(None, 1, lease, 0.0, False)  # type: ignore[arg-type]
+    return Held(JobRecord.unreadable("a", b"", "default"), 1, lease, 0.0, False)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_a_batch_is_small_enough_for_a_slow_network(sizes: list[int], batches: l
         store, lease = Store(), Lease(1_000)
         settler = Settler(
             store, Keys("q"), Options("q"), lambda: 0, lambda *told: None, Outage(),  # type: ignore[arg-type]
-            WorkerReports(store, Keys("q"), 0),  # type: ignore[arg-type]
+            WorkerReports(store, Keys("q"), 0), Statistics(store, Keys("q"), Clock(), ()),  # type: ignore[arg-type]
         )  # fmt: skip
         for n, size in enumerate(sizes):
             settler.add(held(lease), (str(n), 1, b"S", b"", 0, b"x" * size, ""))
@@ -67,7 +69,7 @@ def test_verdicts_of_two_leases_leave_apart() -> None:
         store = Store()
         settler = Settler(
             store, Keys("q"), Options("q"), lambda: 0, lambda *told: None, Outage(),  # type: ignore[arg-type]
-            WorkerReports(store, Keys("q"), 0),  # type: ignore[arg-type]
+            WorkerReports(store, Keys("q"), 0), Statistics(store, Keys("q"), Clock(), ()),  # type: ignore[arg-type]
         )  # fmt: skip
         for n, lease in enumerate([Lease(1_000)] * 2 + [Lease(1_000)]):
             settler.add(held(lease), (str(n), 1, b"S", b"", 0, b"", ""))

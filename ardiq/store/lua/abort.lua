@@ -21,7 +21,9 @@ elseif letter ~= 'Q' and letter ~= 'D' then
   return 0
 end
 
-local lane, _, unique, stop = texts(record)
+-- WITH tally
+
+local lane, name, unique, stop = texts(record)
 if letter == 'D' then
   redis.call('ZREM', prefix .. 'scheduled', id)
 else
@@ -51,5 +53,6 @@ redis.call('ZREM', prefix .. 'aborts', id)
 if unique ~= '' then
   release(unique, id)
 end
+pcall(tally, now, { lane, name, 'A 1' })
 notify({ id })
 return 1

@@ -22,6 +22,8 @@ end
 redis.call('ZREM', workers, '')
 redis.call('ZADD', workers, now + lease, me)
 
+-- WITH tally
+
 local function keys_of(ids)
   local keys = {}
   for i, id in ipairs(ids) do
@@ -59,14 +61,18 @@ local function reap(dead)
   end
   if #ids > 0 then
     redis.call('HDEL', theirs, unpack(ids))
-    local lanes = {}
+    local lanes, crashed = {}, {}
     for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
       if record and string.sub(record, 1, 1) == 'R' and string.sub(record, 30, 37) == string.sub(dead, 1, 8) then
-        requeue(ids[i], record, stamp, true)
-        add(lanes, (texts(record)), ids[i])
+        local lane, name = texts(record)
+        if requeue(ids[i], record, stamp, true) then
+          crashed[#crashed + 1], crashed[#crashed + 2], crashed[#crashed + 3] = lane, name, 'C 1'
+        end
+        add(lanes, lane, ids[i])
       end
     end
     push('LPUSH', lanes)
+    pcall(tally, now, crashed)
   end
   if redis.call('EXISTS', theirs) == 0 then
     redis.call('ZREM', workers, dead)

@@ -48,19 +48,21 @@ end
 
 -- A running job that nobody runs any more is queued again; the place in its lane is for the caller. Nobody runs
 -- it in a process of its own now (flag 8); ``died``: its worker did, which counts, but not against a suspect
--- that only waited for such a process (R7).
+-- that only waited for such a process (R7). Answers whether it was counted.
 local function requeue(id, record, stamp, died)
   local flags = tonumber(string.sub(record, 2, 2), 16) or 0
-  local crashes = string.sub(record, 6, 7)
+  local crashes, counted = string.sub(record, 6, 7), false
   if died then
     local number = tonumber(crashes, 16) or 0
-    if number == 0 or flags >= 8 then
+    counted = number == 0 or flags >= 8
+    if counted then
       number = math.min(number + 1, 255)
     end
     crashes = string.format('%02x', number)
   end
   redis.call('SETRANGE', prefix .. 'job:' .. id, 0, 'Q' .. string.format('%x', flags % 8)
     .. string.sub(record, 3, 5) .. crashes .. string.sub(record, 8, 18) .. stamp .. '00000000')
+  return counted
 end
 
 local function release(unique, id)
