@@ -28,7 +28,11 @@ R = TypeVar("R")
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
 
-TASK_OPTIONS = {"name", "priority"} | {field.name for field in fields(Definition)} - {"fn", "lane"}
+TASK_OPTIONS = {"name", "priority"} | {field.name for field in fields(Definition)} - {
+    "fn",
+    "lane",
+    "described",
+}
 
 
 class Ardiq(Controls):

@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 
 from ardiq import leaving, outbox, transactions
-from ardiq.connection import Answer, Batch, Broker
+from ardiq.connection import Answer, Batch, Broker, is_new
 from ardiq.core.errors import BrokerError
 from ardiq.enqueuing import Enqueuable, Prepared, handle
 from ardiq.owners import Owner
@@ -80,7 +80,7 @@ class Batches:
         if self._noted is not None:
             targets, self._noted = self._noted[: len(ids)], self._noted[len(ids) :]
             for target, id, answer in zip(targets, ids, answers, strict=True):
-                if answer is True:
+                if is_new(answer):
                     target.announce(self._own, [id])
 
     @property

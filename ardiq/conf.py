@@ -65,6 +65,11 @@ def options(alias: str = DEFAULT_ALIAS) -> Options:
     return _options.setdefault(alias, Options.build(alias, given, upper=True))
 
 
+def says(alias: str, option: str) -> bool:
+    """Whether settings give this option (in capitals) of a queue, and do not leave it to its default."""
+    return _have_settings() and option in _queues().get(alias, {})
+
+
 def merged(queue: str, given: Mapping[str, object]) -> Options:
     """Options built in code (keys in lower case) over those that settings have for the same queue.
 

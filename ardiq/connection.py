@@ -27,8 +27,16 @@ from ardiq.store.newjobs import NewJob
 from ardiq.store.scripts import Call
 from ardiq.store.waiting import AsyncWaiter, Waiter
 
-Answer = bool | str
+Answer = int | str
+"""Of a job that was to be stored: the id of the job that it came to, or whether it was created. Where the
+server has been asked for one job that is when, in epoch ms."""
 Batch = tuple[list[str], Call]
+
+
+def is_new(answer: Answer) -> bool:
+    """Whether the job was created."""
+    return bool(answer) and not isinstance(answer, str)
+
 
 SLACK = 1_048_576  # bytes; texts of errors count into no limit of a result, and twenty of them are less
 
@@ -66,7 +74,7 @@ class Broker:
 
     def submit(self, job: NewJob) -> Answer:
         """Store one job from sync code (verbs.enqueue)."""
-        answer: Answer = self.store.run(verbs.enqueue(self.keys, (job,), self.limit))[0]
+        answer: Answer = self.store.run(verbs.enqueue(self.keys, (job,), self.limit, stamped=True))[0]
         return answer
 
     def submit_in_order(self, jobs: list[NewJob]) -> tuple[list[Answer], BrokerError | None]:
@@ -76,7 +84,7 @@ class Broker:
         while len(answers) < len(jobs):
             part = jobs[len(answers) : len(answers) + verbs.CHUNK]
             try:
-                answers += self.store.run(verbs.enqueue(self.keys, part, self.limit))
+                answers += self.store.run(verbs.enqueue(self.keys, part, self.limit, stamped=True))
             except QueueFull as error:
                 if 0 < error.room < len(part):
                     answers += self.submit_in_order(part[: error.room])[0]
@@ -115,7 +123,8 @@ class LoopBroker:
             return await future
         self._flying = True
         try:
-            answers: list[Answer] = await self.store.run(verbs.enqueue(self.keys, (job,), self._limit))
+            call = verbs.enqueue(self.keys, (job,), self._limit, stamped=True)
+            answers: list[Answer] = await self.store.run(call)
             return answers[0]
         finally:
             self._flying = False
@@ -134,7 +143,7 @@ class LoopBroker:
     async def _commit(self, batch: list[tuple[NewJob, asyncio.Future[Answer]]]) -> None:
         try:
             jobs = [job for job, _ in batch]
-            answers = await self.store.run(verbs.enqueue(self.keys, jobs, self._limit))
+            answers = await self.store.run(verbs.enqueue(self.keys, jobs, self._limit, stamped=True))
         except Exception as error:
             room = error.room if isinstance(error, QueueFull) else 0
             if 0 < room < len(batch):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
 from ardiq import leaving, outbox, references, transactions
-from ardiq.connection import ID_SIZE, Answer, Broker, ids, new_id
+from ardiq.connection import ID_SIZE, Answer, Broker, ids, is_new, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
 from ardiq.core.job import tail_start
 from ardiq.core.names import check_name
@@ -73,7 +73,7 @@ class Prepared:
         call = broker.codec.encode(
             CALL,
             id.encode() + target.sealed,
-            [list(self.args), self.kwargs, meta_of(options, broker, subject)],
+            [list(self.args), self.kwargs, target.meta_in(broker, subject)],
             CALL_ROOT,
         )
         if len(call) > broker.options.max_payload_bytes:
@@ -106,6 +106,8 @@ class Prepared:
 class Enqueuable(Generic[P, R]):
     """What can be enqueued: a task with its options, or a name that some worker knows."""
 
+    told: Callable[[Answer], None] | None = None
+
     def __init__(self, app: Owner, name: str, definition: Definition | None, options: CallOptions) -> None:
         self.app = app
         self.name = name
@@ -134,6 +136,10 @@ class Enqueuable(Generic[P, R]):
             return None
         value = definition.bind(args, kwargs).arguments.get(definition.subject)
         return references.subject(value, f"{self.name}: {definition.subject}, its subject,")
+
+    def meta_in(self, broker: Broker, subject: Reference | None) -> dict[str, Any]:
+        """What travels with a call besides its arguments."""
+        return meta_of(self.call_options, broker, subject)
 
     def start_for(self, broker: Broker) -> Start:
         """What is the same for every plain call of this task, reckoned once for as long as options hold."""
@@ -179,7 +185,7 @@ class Enqueuable(Generic[P, R]):
         if self.call_options.on_commit:
             return handle(broker, job[0], (await sync_to_async(leaving.here)(broker, [(self, job)]))[0])
         answer = await broker.here().submit(job)
-        if job_enqueued.receivers and answer is True:
+        if job_enqueued.receivers and is_new(answer):
             await sync_to_async(self.announce)(broker, [job[0]])
         return handle(broker, job[0], answer)
 
@@ -198,7 +204,7 @@ class Enqueuable(Generic[P, R]):
 
     def _send_sync(self, broker: Broker, job: NewJob) -> Answer:
         answer = broker.submit(job)
-        if job_enqueued.receivers and answer is True:
+        if job_enqueued.receivers and is_new(answer):
             self.announce(broker, [job[0]])
         return answer
 
@@ -290,4 +296,4 @@ class AsyncTask(Task[P, R]):
 def handle(broker: Broker, id: str, answer: Answer) -> Job[Any]:
     if isinstance(answer, str):
         return Job(answer, broker, False)
-    return Job(id, broker, answer)
+    return Job(id, broker, bool(answer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,11 +13,13 @@ from django.apps import apps as django_apps
 
 from ardiq import conf, owners
 from ardiq.core.errors import OptionError
+from ardiq.core.job import JobRecord
 from ardiq.core.options import Options
 from ardiq.core.recurrence import Recurrence
 from ardiq.core.registry import Definition
 from ardiq.worker.judge import ErrorHook
 from ardiq.worker.runner import Around
+from ardiq.worker.settler import Batch, Follow
 
 
 def worker_options(queue: str, **overrides: Any) -> Options:
@@ -44,15 +46,41 @@ class Finder:
         self._queue = queue
         self._known: dict[str, Definition] = {}
 
-    def __call__(self, name: str) -> Definition | None:
-        found = self._known.get(name)
+    def __call__(self, record: JobRecord) -> Definition | None:
+        found = self._known.get(record.name)
         if found is None:
-            for app in owners.of(self._queue):
-                found = app.registry.get(name)
-                if found is not None:
-                    self._known[name] = found
-                    break
+            found = self._look(record)
+            if found is not None:
+                self._known[record.name] = found
         return found
+
+    def _look(self, record: JobRecord) -> Definition | None:
+        for app in owners.of(self._queue):
+            if (found := app.registry.get(record.name)) is not None:
+                return found
+        for follower in owners.followers(self._queue):
+            if (found := follower.seek(record)) is not None:
+                return found
+        return None
+
+
+def following(queue: str, post: Callable[[Callable[[], None]], None]) -> Follow | None:
+    """What hears of settled batches of a queue whose followers want to: each is told by ``post`` of the ends
+    of its own jobs."""
+    followers = owners.followers(queue)
+    if not followers:
+        return None
+
+    def follow(settled: Batch, refused: dict[str, str], now: int) -> None:
+        ends = [
+            owners.End(held.record, settlement, held.error, now)
+            for held, settlement in settled
+            if held.definition is not None and held.definition.described and held.record.id not in refused
+        ]
+        for follower in followers if ends else ():
+            follower.ended(ends, post)
+
+    return follow
 
 
 class Timetables:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from ardiq import transactions
-from ardiq.connection import Answer, Broker
+from ardiq.connection import Answer, Broker, is_new
 from ardiq.core.errors import BrokerError
 from ardiq.overrides import CallOptions
 from ardiq.signals import job_enqueued
@@ -19,6 +19,9 @@ class Target(Protocol):
 
     name: str
     call_options: CallOptions
+
+    told: Callable[[Answer], None] | None
+    """Hears what came of the one call that this is made for; must not raise."""
 
     def announce(self, broker: Broker, ids: Iterable[str]) -> None: ...
 
@@ -56,8 +59,10 @@ def _store(broker: Broker, jobs: list[tuple[Any, NewJob]]) -> tuple[int, BrokerE
 
 def _tried(broker: Broker, jobs: Sequence[tuple[Any, NewJob]]) -> tuple[list[Answer], BrokerError | None]:
     answers, error = broker.submit_in_order([job for _, job in jobs])
-    if job_enqueued.receivers:
-        for (target, job), answer in zip(jobs, answers, strict=False):
-            if answer is True:
-                target.announce(broker, [job[0]])
+    announces = bool(job_enqueued.receivers)
+    for (target, job), answer in zip(jobs, answers, strict=False):
+        if announces and is_new(answer):
+            target.announce(broker, [job[0]])
+        if target.told is not None:
+            target.told(answer)
     return answers, error

@@ -19,7 +19,7 @@ from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections, transaction
 
 from ardiq import transactions
-from ardiq.connection import Answer, Broker
+from ardiq.connection import Answer, Broker, is_new
 from ardiq.core.errors import BrokerError, QueueFull
 from ardiq.signals import announce, job_enqueued
 from ardiq.store import verbs
@@ -134,7 +134,7 @@ class Parcel:
 
     def _announce(self, answers: list[Answer]) -> None:
         if job_enqueued.receivers:
-            new = (row for row, answer in zip(self.rows, answers, strict=False) if answer is True)
+            new = (row for row, answer in zip(self.rows, answers, strict=False) if is_new(answer))
             announce(self.broker.options.queue, ((row.job, row.task, row.lane) for row in new))
 
     def _delete(self, count: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from ardiq.connection import Broker
+from ardiq.core.job import JobRecord
 from ardiq.core.options import Options
 from ardiq.core.recurrence import Recurrence
-from ardiq.core.registry import Registry
+from ardiq.core.registry import Definition, Registry
+from ardiq.store.verbs import Settlement
 
 ErrorHook = Callable[..., Any]
 Lifespan = Callable[..., AbstractAsyncContextManager[None]]
@@ -36,6 +38,28 @@ class Owner(Protocol):
     def check_lane(self, lane: str) -> str: ...
 
 
+class End(NamedTuple):
+    """A verdict that was settled: the record as it was claimed, what was made of it, what it failed with, and
+    when it was settled (epoch ms)."""
+
+    record: JobRecord
+    settlement: Settlement
+    error: BaseException | None
+    at: int
+
+
+Post = Callable[[Callable[[], None]], None]
+"""Runs something in the thread that sends signals, after what it was given before."""
+
+
+class Follower(Owner, Protocol):
+    """An owner that knows more tasks than it has seen, and hears of the ends of jobs whose tasks are
+    ``described``."""
+
+    def seek(self, record: JobRecord) -> Definition | None: ...
+    def ended(self, ends: list[End], post: Post) -> None: ...
+
+
 _owners: list[weakref.ref[Owner]] = []
 _stops: dict[int, list[Callable[[], None]]] = {}
 
@@ -52,6 +76,10 @@ def every() -> list[Owner]:
 def of(queue: str) -> list[Owner]:
     """Those of one queue; built in code before made from settings, because they say more."""
     return sorted((one for one in every() if one.queue_name == queue), key=lambda one: one.from_settings)
+
+
+def followers(queue: str) -> list[Follower]:
+    return [cast("Follower", one) for one in of(queue) if hasattr(one, "seek")]
 
 
 def task_of(queue: str, name: str) -> Any:

@@ -17,7 +17,16 @@ from ardiq import conf, isolated, owners
 from ardiq.connection import broker
 from ardiq.core.events import Events
 from ardiq.core.options import Options
-from ardiq.equipment import Finder, Timetables, hooks_of, lifespans_of, relaying, upkeep, worker_options
+from ardiq.equipment import (
+    Finder,
+    Timetables,
+    following,
+    hooks_of,
+    lifespans_of,
+    relaying,
+    upkeep,
+    worker_options,
+)
 from ardiq.owners import Owner
 from ardiq.signals import Courier
 from ardiq.version import __version__
@@ -73,6 +82,7 @@ def build(
         isolation=(isolated.main, isolated.serve, isolated.nursery),
         timetables=Timetables(queue),
         limits=limits,
+        follow=following(queue, _courier.post),
     )
 
 

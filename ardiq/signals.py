@@ -68,7 +68,7 @@ class _Thread(threading.Thread):
     def __init__(self, sender_of: SenderOf) -> None:
         super().__init__(name="ardiq-signals", daemon=True)
         # Not Queue: putting must be one step, since an exception may be thrown into the thread of a job.
-        self.waiting: SimpleQueue[Event | threading.Event] = SimpleQueue()
+        self.waiting: SimpleQueue[Event | threading.Event | Callable[[], None]] = SimpleQueue()
         self.dropped = 0
         self._sender_of = sender_of
 
@@ -81,11 +81,18 @@ class _Thread(threading.Thread):
                 continue
             _tidy()
             try:
-                _SIGNALS[item.kind].send_robust(sender=self._sender_of(item.queue, item.name), event=item)
+                self._send(item)
             except BaseException:
                 # Even an exit: the receivers of the next event must hear of it all the same.
-                log.exception("A receiver of %s raised; the job is not affected.", item.kind)
+                kind = item.kind if isinstance(item, Event) else "the end of a job"
+                log.exception("A receiver of %s raised; the job is not affected.", kind)
             _tidy()
+
+    def _send(self, item: Event | Callable[[], None]) -> None:
+        if isinstance(item, Event):
+            _SIGNALS[item.kind].send_robust(sender=self._sender_of(item.queue, item.name), event=item)
+        else:
+            item()
 
 
 def _tidy() -> None:
@@ -106,18 +113,29 @@ class Courier:
         signal = _SIGNALS.get(kind)
         if signal is None or not signal.receivers:
             return False
+        self._here()
+        return True
+
+    def _here(self) -> _Thread:
         if self._thread is None or not self._thread.is_alive():
             self._thread = _Thread(self._sender_of)
             self._thread.start()
-        return True
+        return self._thread
 
     def hear(self, event: Event) -> None:
         """Called in any thread."""
         thread, signal = self._thread, _SIGNALS.get(event.kind)
         if thread is None or signal is None or not signal.receivers:
             return
+        self._put(thread, event)
+
+    def post(self, sending: Callable[[], None]) -> None:
+        """Have the thread send what has a sender and receivers of its own. Called on the loop."""
+        self._put(self._here(), sending)
+
+    def _put(self, thread: _Thread, item: Event | Callable[[], None]) -> None:
         if thread.waiting.qsize() < MOST:
-            thread.waiting.put(event)
+            thread.waiting.put(item)
             return
         thread.dropped += 1
         if thread.dropped & (thread.dropped - 1) == 0:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ardiq.core.job import JobRecord
 from ardiq.core.redact import shown
 
 MESSAGE_MOST = 200  # characters of a progress message that are kept
@@ -23,6 +24,16 @@ class Reports(Protocol):
     def log(self, job: JobContext, line: str) -> None: ...
 
 
+class Facts(NamedTuple):
+    """What a worker knows of a run, for a task that describes it to others: the record that it claimed, its
+    own name, when the run began (epoch ms), and the options that came with the call."""
+
+    record: JobRecord
+    worker: str
+    started: int
+    meta: Mapping[str, Any]
+
+
 class JobContext:
     """The job that runs here. ``attempt`` counts from 1; ``deadline`` is epoch ms, None without a timeout.
 
@@ -32,8 +43,8 @@ class JobContext:
     """
 
     __slots__ = (
-        "_claim", "_worker", "attempt", "deadline", "headers", "id", "kept_logs", "lane", "lease_lost",
-        "name", "queue", "reports",
+        "_claim", "_worker", "attempt", "deadline", "facts", "headers", "id", "kept_logs", "lane",
+        "lease_lost", "name", "queue", "reports",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +63,7 @@ class JobContext:
         self.queue, self.lane, self.deadline = queue, lane, deadline
         self.lease_lost = False
         self.headers = NO_HEADERS
+        self.facts: Facts | None = None
         self.reports, self.kept_logs = reports, ""
         self._worker, self._claim = worker, claim
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ardiq.core.errors import UnknownTask
 from ardiq.core.functions import check_executor, check_subject
+from ardiq.core.job import JobRecord
 from ardiq.core.names import check_name
 from ardiq.core.options import Options
 from ardiq.core.reference import check_on_missing
@@ -51,6 +52,8 @@ class Definition:
     keep_logs: bool = False
     on_missing: str = "fail"
     subject: str = ""
+    described: bool = False
+    """Whether a run gets to know all about itself (context.Facts), and somebody follows to its end."""
 
     @classmethod
     def checked(cls, fn: Callable[..., Any], *, name: str | None, **given: Any) -> Definition:
@@ -100,6 +103,11 @@ class Definition:
     def joins_calls(self) -> bool:
         """Whether several calls may come to one job."""
         return bool(self.unique or self.debounce_ms or self.throttle_ms)
+
+    @cached_property
+    def equipped(self) -> bool:
+        """Whether its runs get more than others."""
+        return self.keep_logs or self.described
 
     @cached_property
     def is_async(self) -> bool:
@@ -222,6 +230,10 @@ def check_windows(unique_ttl_ms: int, debounce_ms: int, debounce_max_ms: int, th
 
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+Find = Callable[[JobRecord], Definition | None]
+"""How a worker comes by the task of a job; None for one that this process does not know."""
 
 
 class Registry:

@@ -65,8 +65,9 @@ def limit(most: int | None, lanes: Sequence[str]) -> str:
     return "" if most is None else " ".join((str(most), *lanes))
 
 
-def enqueue(keys: Keys, jobs: Sequence[NewJob], limit: str = "") -> Call:
-    """Store jobs. Answers for each: True (created), False (id taken), or the id that holds its slot.
+def enqueue(keys: Keys, jobs: Sequence[NewJob], limit: str = "", *, stamped: bool = False) -> Call:
+    """Store jobs. Answers for each: True (created), False (id taken), or the id that holds its slot; and
+    ``stamped`` instead of True when it was enqueued, epoch ms.
 
     All or none: QueueFull is raised when the server has no memory left, or when more jobs would wait
     than ``limit`` allows.
@@ -84,13 +85,20 @@ def enqueue(keys: Keys, jobs: Sequence[NewJob], limit: str = "") -> Call:
         argv = [limit, jobs[0][1], start]
         for id, _, _, call in jobs:
             argv += (id, call)
-    return script("enqueue").call(keys.prefix, argv, _answers)
+    return script("enqueue").call(keys.prefix, argv, _stamped if stamped else _answers)
 
 
 def _answers(reply: Any) -> list[bool | str]:
     if reply.__class__ is int:
-        return [True] * reply
-    return [answer == 1 if answer.__class__ is int else id_text(answer) for answer in reply]
+        return [True] * (reply % 1000)
+    return [answer == 1 if answer.__class__ is int else id_text(answer) for answer in reply[:-1]]
+
+
+def _stamped(reply: Any) -> list[int | str]:
+    if reply.__class__ is int:
+        return [reply // 1000] * (reply % 1000)
+    now = reply[-1]
+    return [now * answer if answer.__class__ is int else id_text(answer) for answer in reply[:-1]]
 
 
 def load_for_worker() -> None:

@@ -47,6 +47,7 @@ class Held:
     alone: bool = False  # it runs in a process of its own
     shares: bool = False  # it may have killed a worker, and runs among others all the same
     meta: dict[str, Any] | None = None  # the options of its call
+    error: BaseException | None = None  # what it failed with
     refers: bool = False  # its arguments hold references to model instances
     measured: int = 0  # for how many jobs of its claim it stands in the statistics
     ended: float = 0.0  # when its thread was done with it, in monotonic seconds; where it is measured

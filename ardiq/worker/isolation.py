@@ -30,7 +30,7 @@ from ardiq.core.events import Event, Events
 from ardiq.core.job import JobRecord
 from ardiq.core.options import Options
 from ardiq.core.outcome import Failure
-from ardiq.core.registry import Definition
+from ardiq.core.registry import Find
 from ardiq.core.reports import LINES_MOST
 from ardiq.core.retry import Outcome
 from ardiq.store.verbs import Settlement
@@ -65,7 +65,7 @@ class Parts:
 
     options: Options
     codec: Codec
-    find: Callable[[str], Definition | None]
+    find: Find
     hooks: Callable[[], Iterable[ErrorHook]]
     around: Around | None
     lifespans: Callable[[], AbstractAsyncContextManager[Any]]
@@ -247,7 +247,7 @@ async def _work(line: Line, errand: Errand, parts: Parts) -> None:
     lease = Lease(parts.options.lease_ms)
     lease.token = errand.token
     held = Held(record, errand.claim, lease, time.monotonic(), marked=False)
-    held.definition = parts.find(record.name)
+    held.definition = parts.find(record)
     if held.definition is None:
         line.send(UNKNOWN)
         return

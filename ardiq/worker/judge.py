@@ -62,7 +62,7 @@ class Judge:
         hooks: Callable[[], Iterable[ErrorHook]],
         events: Events,
     ) -> None:
-        self._name, self._options, self._codec, self._clock = name, options, codec, clock
+        self.name, self._options, self._codec, self._clock = name, options, codec, clock
         self._settler, self._hooks, self._events = settler, hooks, events
         self._policies: dict[str, Policy] = {}
 
@@ -174,6 +174,7 @@ class Judge:
             self.tell(events.EXPIRED, held, error=error)
             return self._ended(held, JobStatus.EXPIRED, attempts, "expired", Failure.of(error, False))
         self.tell(events.FAILED, held, error=error)
+        held.error = error
         return self._failed(held, error, attempts, ran=outcome.ending is Ending.RAISED)
 
     def _success(self, held: Held, outcome: Outcome) -> tuple[verbs.Settlement, Exception | None]:
@@ -216,7 +217,7 @@ class Judge:
 
     def packed(self, held: Held, value: Any) -> bytes:
         """The outcome of a success. Raises EncodeError or TooLarge for a value that cannot be stored."""
-        blob = pack_outcome(self._codec, held.record, JobStatus.SUCCEEDED, value, held.started, self._name)
+        blob = pack_outcome(self._codec, held.record, JobStatus.SUCCEEDED, value, held.started, self.name)
         if len(blob) > self._options.max_result_bytes:
             raise TooLarge(
                 f"The result takes {len(blob):,} bytes, more than MAX_RESULT_BYTES "
@@ -227,7 +228,7 @@ class Judge:
     def _ended(
         self, held: Held, status: JobStatus, attempts: int, value: str, failure: Failure, mark: str = ""
     ) -> verbs.Settlement:
-        blob = pack_outcome(self._codec, held.record, status, value, held.started, self._name, failure)
+        blob = pack_outcome(self._codec, held.record, status, value, held.started, self.name, failure)
         ttl = self._ttl(held, status)
         return verbs.finished(
             held.record, held.claim, status, attempts, ttl, held.lease.token, blob, mark=mark
@@ -242,14 +243,14 @@ class Judge:
     def _history(self, held: Held, error: BaseException) -> bytes:
         attempts = read_history(self._codec, held.record)
         number = held.record.attempts + 1
-        attempts.append(Attempt(number, held.started, self._clock.now(), self._name, Failure.of(error)))
+        attempts.append(Attempt(number, held.started, self._clock.now(), self.name, Failure.of(error)))
         return pack_history(self._codec, held.record, attempts)
 
     def _parked(self, held: Held, error: BaseException) -> bytes:
         record, now = held.record, self._clock.now()
         since = parked_since(self._codec, record) or now
         failure = Failure.of(error, with_traceback=False)
-        return pack_parked(self._codec, record, since, now, self._name, failure)
+        return pack_parked(self._codec, record, since, now, self.name, failure)
 
     # -- tell -------------------------------------------------------------------------------------
 
@@ -261,7 +262,7 @@ class Judge:
         duration = (time.monotonic() - held.began) * 1000 if held.began else 0.0
         self._events.emit(
             Event(
-                kind, record.id, record.name, self._options.queue, record.lane, self._name,
+                kind, record.id, record.name, self._options.queue, record.lane, self.name,
                 record.attempts + 1, duration, delay_ms, error,
                 bool(held.definition and held.definition.sensitive),
             )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ardiq.core import events, reference
 from ardiq.core.codec import Codec
-from ardiq.core.context import JobContext, Reports, running
+from ardiq.core.context import Facts, JobContext, Reports, running
 from ardiq.core.errors import (
     Interrupt,
     JobAborted,
@@ -154,12 +154,15 @@ class Runner:
             held.claim,
             self._reports,
         )
-        if definition.keep_logs or held.meta:
-            self._equip(held.context, held.meta or {}, definition)
+        if definition.equipped or held.meta:
+            self._equip(held, held.context, definition)
         self._judge.tell(events.STARTED, held)
 
-    def _equip(self, job: JobContext, meta: dict[str, Any], definition: Definition) -> None:
-        """What few jobs have: headers, kept logs."""
+    def _equip(self, held: Held, job: JobContext, definition: Definition) -> None:
+        """What few jobs have: headers, kept logs, facts."""
+        meta = held.meta or {}
+        if definition.described:
+            job.facts = Facts(held.record, self._judge.name, held.started, meta)
         if headers := read_headers(meta):
             job.headers = headers
         if meta.get("keep_logs", definition.keep_logs) is True:

@@ -73,7 +73,7 @@ class _Desk:
         lease = Lease(self._parts.options.lease_ms)
         lease.token = token
         held = self._outbox.held = Held(record, claim, lease, time.monotonic(), marked=False)
-        held.definition = self._found(record.name, module)
+        held.definition = self._found(record, module)
         if held.definition is None:
             self._line.send(UNKNOWN)
             return
@@ -84,11 +84,11 @@ class _Desk:
             self._line.send(ENDED)
             self._beside.run(hooks)
 
-    def _found(self, name: str, module: str) -> Definition | None:
-        definition = self._parts.find(name)
+    def _found(self, record: JobRecord, module: str) -> Definition | None:
+        definition = self._parts.find(record)
         if definition is None:
             self._load(module)
-            definition = self._parts.find(name)
+            definition = self._parts.find(record)
         return definition
 
 

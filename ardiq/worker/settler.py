@@ -29,6 +29,8 @@ MOST_BYTES = 4_194_304  # of one settle, unless one verdict alone is larger
 MOST_UNFLUSHED = 2_000  # jobs; beyond this the worker claims no more until Redis answers
 
 Batch = list[tuple[Held, Settlement]]
+Follow = Callable[[Batch, dict[str, str], int], None]
+"""Hears of a batch that was settled, of what in it was refused, and the time of the server."""
 
 
 class Settler:

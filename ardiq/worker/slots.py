@@ -12,7 +12,7 @@ from typing import Any
 
 from ardiq.core import events
 from ardiq.core.options import Options
-from ardiq.core.registry import Definition
+from ardiq.core.registry import Find
 from ardiq.core.retry import Ending, Outcome
 from ardiq.worker.apart import Apart
 from ardiq.worker.held import Held, Stop, interrupt_of
@@ -38,7 +38,7 @@ class Slots:
         runner: Runner,
         judge: Judge,
         pace: Pace,
-        find: Callable[[str], Definition | None],
+        find: Find,
         thread_ends: Callable[[], None],
         freed: Callable[[], None],
         outside: Outside,
@@ -107,7 +107,7 @@ class Slots:
         """Start a job if there is a slot for it."""
         if not held.lease.believed:
             return False
-        definition = held.definition = self._find(held.record.name)
+        definition = held.definition = self._find(held.record)
         if self._suspects is not None and self._suspects.wants(held):
             return self._start_alone(held) or self._await(held, self._suspects)
         if definition is not None and not definition.is_async:

@@ -13,7 +13,7 @@ from typing import Any
 from ardiq.core.codec import Codec
 from ardiq.core.events import REFUSED, Event, Events
 from ardiq.core.options import Options
-from ardiq.core.registry import Definition
+from ardiq.core.registry import Find
 from ardiq.store import controls, verbs
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
@@ -34,7 +34,7 @@ from ardiq.worker.pump import IDLE, Pump
 from ardiq.worker.reports import WorkerReports
 from ardiq.worker.runner import Around, Runner
 from ardiq.worker.schedule import Schedule, Timetables
-from ardiq.worker.settler import Batch, Settler
+from ardiq.worker.settler import Batch, Follow, Settler
 from ardiq.worker.slots import LEAKS, Slots
 from ardiq.worker.statistics import Statistics
 
@@ -48,9 +48,9 @@ log = logging.getLogger("ardiq.worker")
 class Worker:
     """Runs the jobs of one queue until it is stopped, or, in burst mode, until nothing is due.
 
-    ``find`` names the definition of a task, ``hooks`` the error hooks, ``around`` what surrounds user
-    code, ``about`` what people may want to know of this process, ``isolation`` what runs in child processes
-    (without it all jobs share this process).
+    ``find`` names the definition of the task of a job, ``hooks`` the error hooks, ``around`` what surrounds
+    user code, ``about`` what people may want to know of this process, ``isolation`` what runs in child
+    processes (without it all jobs share this process), ``follow`` hears of each batch that was settled.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Worker:
         options: Options,
         codec: Codec,
         endpoint: Endpoint,
-        find: Callable[[str], Definition | None],
+        find: Find,
         hooks: Callable[[], Iterable[ErrorHook]] = tuple,
         around: Around | None = None,
         events: Events | None = None,
@@ -70,6 +70,7 @@ class Worker:
         isolation: Isolation | None = None,
         timetables: Timetables | None = None,
         limits: Limits | None = None,
+        follow: Follow | None = None,
     ) -> None:
         self.name = name
         self.options = options
@@ -79,7 +80,7 @@ class Worker:
         self.exit_code = 0
         self.stuck = 0  # jobs that had not stopped when this worker did
         self._codec, self._endpoint = codec, endpoint
-        self._find, self._hooks, self._around = find, hooks, around
+        self._find, self._hooks, self._around, self._follow = find, hooks, around, follow
         self._about = {"name": name, "concurrency": str(options.concurrency), **(about or {})}
         self._burst = burst
         self._isolation = isolation
@@ -222,9 +223,8 @@ class Worker:
 
     async def _renew_now(self) -> None:
         lease = self._held_by.lease
-        self._hear(
-            lease, await self._commit.run(verbs.renew(self.keys, lease.token, lease.length_ms, self._doing()))
-        )
+        call = verbs.renew(self.keys, lease.token, lease.length_ms, self._doing())
+        self._hear(lease, await self._commit.run(call))
 
     def _settled(self, settled: Batch, refused: dict[str, str], lost: bool) -> None:
         batch = [held for held, _ in settled]
@@ -233,6 +233,8 @@ class Worker:
             self._schedule.settled(settled)
         self.processed += len(batch)
         self._limits.count(batch)
+        if self._follow is not None and not lost:
+            self._follow(settled, refused, self._clock.now())
         if not refused and not lost:
             return
         for held in batch:

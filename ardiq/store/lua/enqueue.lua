@@ -11,9 +11,10 @@
 --   debounce: the job that holds the unique slot and has not started ends in favour of this one, which is due
 --   that long after the first of them at the latest (0: whenever), with the outcome that stands, so many bytes
 --   long, behind the record in tail
--- RETURNS how many, when all were stored; else a list: 1 stored (or stored before by this very call), 0 the
---   id is taken, or the id of the job that holds the unique slot or the window; the error QUEUEFULL <queue>
---   <jobs that wait> <jobs that are new> <limit> when nothing was stored because of the limit
+-- RETURNS 1000 * now + how many, when all were stored; else a list: 1 stored (or stored before by this very
+--   call), 0 the id is taken, or the id of the job that holds the unique slot or the window, and at its end now;
+--   the error QUEUEFULL <queue> <jobs that wait> <jobs that are new> <limit> when nothing was stored because of
+--   the limit. now: epoch ms, the time at which they were enqueued
 -- WHY one script: the id, the unique slot and the place in a lane are taken together or not at all; a
 --   caller that lost the reply sends the same arguments again and gets the same answer
 
@@ -72,7 +73,7 @@ if lane_of_all ~= '' and not tight and not spent then
   if redis.call('MSETNX', unpack(values)) == 1 then
     redis.call('RPUSH', prefix .. 'lane:' .. lane_of_all, unpack(ids))
     wake()
-    return #ids
+    return 1000 * now + #ids
   end
 end
 
@@ -280,4 +281,5 @@ end
 if next(lanes) then
   wake()
 end
+out[#out + 1] = now
 return out

@@ -1,0 +1,150 @@
+"""From a job to the TaskResult that Django wants of it. Pure, but for the classes that it makes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from ardiq.backend.origin import Task, TaskError, TaskResult, TaskResultStatus
+from ardiq.core.codec import Codec
+from ardiq.core.context import Facts
+from ardiq.core.job import JobRecord, JobStatus
+from ardiq.core.outcome import Attempt, Failure, read_history, read_result
+
+MARK = "django"  # where the options of a call say in what its task differs from the one in the module
+
+STATUSES = {
+    JobStatus.SCHEDULED: TaskResultStatus.READY,
+    JobStatus.QUEUED: TaskResultStatus.READY,
+    JobStatus.RUNNING: TaskResultStatus.RUNNING,
+    JobStatus.SUCCEEDED: TaskResultStatus.SUCCESSFUL,
+    JobStatus.FAILED: TaskResultStatus.FAILED,
+    JobStatus.ABORTED: TaskResultStatus.FAILED,
+    JobStatus.EXPIRED: TaskResultStatus.FAILED,
+}
+ENDED = (TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED)
+
+# Failures that are recorded under names which are no classes, or not those that Django's backends record.
+CLASSES = {
+    "ardiq.Aborted": "ardiq.core.errors.JobAborted",
+    "ardiq.Superseded": "ardiq.core.errors.JobAborted",
+    "ardiq.backend.performing.Unfit": "builtins.TypeError",
+}
+UNKNOWN = "unknown"  # the worker of a run that is not remembered: of very many, the latest are
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArdiqTaskError(TaskError):  # type: ignore[misc]  # Django's is frozen as well
+    """An error of a task. ``signed``: nobody without the key of the project has chosen the name of its
+    class."""
+
+    signed: bool = field(default=True, repr=False, compare=False)
+
+    @property
+    def exception_class(self) -> type[BaseException]:
+        """The class, imported if need be; of what is not signed only one of a module that is loaded. Raises
+        ImportError, or ValueError for what is no exception."""
+        path = self.exception_class_path
+        if not self.signed and path.rpartition(".")[0] not in sys.modules:
+            raise ImportError(f"{path} is of a module that is not loaded, and SIGNING is off.")
+        found = import_string(path)
+        if not (isinstance(found, type) and issubclass(found, BaseException)):
+            raise ValueError(f"{path!r} does not reference a valid exception.")
+        return found
+
+
+def moment(ms: int) -> datetime:
+    """A time as Django tells it: aware under USE_TZ."""
+    found = _EPOCH + timedelta(milliseconds=ms)
+    return found if settings.USE_TZ else timezone.make_naive(found)
+
+
+def task_result(
+    task: Task,
+    record: JobRecord,
+    codec: Codec,
+    call: tuple[Sequence[Any], Mapping[str, Any]],
+    facts: Facts | None = None,
+) -> TaskResult:
+    """The result of a job; ``facts`` of one that runs in this process."""
+    status = STATUSES[record.status]
+    signed = bool(codec.signs)
+    attempts = read_history(codec, record)
+    errors: list[TaskError] = [_error(one.error, signed) for one in attempts if one.error]
+    ended, value = None, None
+    if status in ENDED:
+        result = read_result(codec, record)
+        ended, value = result.finish, result.value
+        if result.start:
+            attempts.append(Attempt(0, result.start, result.finish, result.worker, result.error))
+        if result.error is not None:
+            errors.append(_error(result.error, signed))
+            status = TaskResultStatus.FAILED
+    elif facts is not None:
+        status = TaskResultStatus.RUNNING
+        attempts.append(Attempt(0, facts.started, 0, facts.worker, None))
+    elif status is TaskResultStatus.RUNNING:
+        attempts.append(Attempt(0, record.at, 0, record.worker, None))
+    begun = record.attempts + (status is TaskResultStatus.RUNNING)
+    found: TaskResult[..., Any] = TaskResult(
+        task=task,
+        id=record.id,
+        status=status,
+        enqueued_at=moment(record.enqueued),
+        started_at=moment(attempts[0].started) if attempts else None,
+        last_attempted_at=moment(attempts[-1].started) if attempts else None,
+        finished_at=moment(ended) if ended is not None else None,
+        args=list(call[0]),
+        kwargs=dict(call[1]),
+        backend=task.backend,
+        errors=errors,
+        worker_ids=[UNKNOWN] * (begun - len(attempts)) + [one.worker for one in attempts],
+    )
+    if status is TaskResultStatus.SUCCESSFUL:
+        object.__setattr__(found, "_return_value", value)
+    return found
+
+
+def _error(failure: Failure, signed: bool) -> ArdiqTaskError:
+    path = CLASSES.get(failure.type) or (failure.type if "." in failure.type else f"builtins.{failure.type}")
+    text = failure.traceback or f"{path}: {failure.message}\n"
+    return ArdiqTaskError(exception_class_path=path, traceback=text, signed=signed)
+
+
+def differences(task: Task, base: Task | None) -> dict[str, Any]:
+    """What travels with a call of a task that is not quite the one which its path leads to."""
+    found: dict[str, Any] = {}
+    if base is None or task.priority != base.priority:
+        found["priority"] = int(task.priority)
+    if base is None or task.backend != base.backend:
+        found["backend"] = task.backend
+    after = task.run_after
+    if isinstance(after, timedelta):
+        found["run_after"] = after.total_seconds()
+    elif after is not None:
+        found["run_after"] = after.isoformat()
+    return found
+
+
+def as_called(base: Task, queue: str, backend: str, meta: Mapping[str, Any]) -> Task:
+    """The task that was enqueued, from the one that its path leads to."""
+    mark = meta.get(MARK)
+    said: dict[str, Any] = dict(mark) if isinstance(mark, dict) else {}
+    changes = {"backend": said.get("backend", backend), "priority": said.get("priority", base.priority)}
+    after: Any = said.get("run_after")
+    if isinstance(after, str):
+        after = datetime.fromisoformat(after)
+    elif after is not None:
+        after = timedelta(seconds=after)
+    changes |= {"queue_name": queue, "run_after": after}
+    different = any(getattr(base, name) != value for name, value in changes.items())
+    return replace(base, **changes) if different else base
