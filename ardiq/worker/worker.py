@@ -76,14 +76,12 @@ class Worker:
         self.options = options
         self.keys = Keys(options.queue)
         self.events = events or Events()
-        self.processed = 0
-        self.exit_code = 0
+        self.processed = self.exit_code = 0
         self.stuck = 0  # jobs that had not stopped when this worker did
         self._codec, self._endpoint = codec, endpoint
         self._find, self._hooks, self._around, self._follow = find, hooks, around, follow
         self._about = {"name": name, "concurrency": str(options.concurrency), **(about or {})}
-        self._burst = burst
-        self._isolation = isolation
+        self._burst, self._isolation = burst, isolation
         self._timetables = None if burst else timetables  # a burst does what is due, and makes nothing due
         self._schedule: Schedule | None = None
         self._limits = limits or Limits()
