@@ -1,0 +1,1 @@
+"""What joins ardiq to other software: each part imports what it needs, and nothing imports it."""
