@@ -60,6 +60,8 @@ FLOORS: dict[str, int] = {
     "once": 3,
     "admin": 4,
     "adminui": 4,
+    "overview": 4,
+    "alerts": 4,
     "models": 4,
     "templatetags": 4,
     "wiring": 5,
@@ -74,6 +76,8 @@ ONE_ROOM: dict[str, str] = {
     "adminui": "admin",
     "models": "admin",  # they lie in no database: rows of the admin's pages, read by its querysets
     "templatetags": "admin",
+    "overview": "admin",  # what pages and commands tell of a queue
+    "alerts": "admin",
     "owners": "connection",
     "signals": "connection",
     "references": "upkeep",

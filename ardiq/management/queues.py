@@ -9,11 +9,11 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from ardiq import running
-from ardiq.adminui.text import plain
+from ardiq.alerts import paused
 from ardiq.connection import broker
 from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
-from ardiq.management.tables import NOTHING, Block, Cell, Column, Table, ago, span
+from ardiq.management.tables import NOTHING, Block, Cell, Column, Table, span
 from ardiq.store import controls, inspector
 from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts, Heads
@@ -82,14 +82,6 @@ def state(pauses: Sequence[Pause]) -> Cell:
     if any(not one.lane for one in pauses):
         return Cell("paused", "warn")
     return Cell(f"paused: {', '.join(one.lane for one in pauses)}", "warn") if pauses else Cell("ok", "good")
-
-
-def paused(pause: Pause, now: int) -> str:
-    """'lane low paused 3 min ago by ann: deploy'."""
-    what = f"lane {plain(pause.lane)} paused" if pause.lane else "paused"
-    by = f" by {plain(pause.by)}" if pause.by else ""
-    why = f": {plain(pause.reason)}" if pause.reason else ""
-    return f"{what} {ago(pause.at, now).text}{by}{why}"
 
 
 def data(one: Seen) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ardiq.management import status
-from ardiq.management.overview import Standing
 from ardiq.management.tables import NOTHING, Block, Cell, Style, ago, until
+from ardiq.overview import Standing
 
 NEXT = 5  # runs to come that are shown
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ardiq.alerts import alerts
 from ardiq.core.job import JobStatus
-from ardiq.management.overview import LATEST, Overview, Standing, alerts
 from ardiq.management.queues import paused_data
 from ardiq.management.tables import NOTHING, Block, Cell, Column, Style, Table, ago, span, until
+from ardiq.overview import LATEST, Overview, Standing
 from ardiq.store.inspector import STATUSES, WorkerView
 
 ROWS = 20  # of one table on a page

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from ardiq import Ardiq
+from ardiq import Ardiq, overview
 from ardiq.core.redact import MASK
-from ardiq.management import overview, tables, terminal
+from ardiq.management import tables, terminal
 from ardiq.management.tables import Cell, Column, Table, laid_out
 from ardiq.store import inspector
 from ardiq.store.client import Store

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ardiq import Ardiq, BrokerError
+from ardiq import Ardiq, BrokerError, overview
 from ardiq.core.job import JobStatus
-from ardiq.management import overview
 from ardiq.store import fsck, inspector, verbs
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint

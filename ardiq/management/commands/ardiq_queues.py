@@ -47,6 +47,7 @@ class Command(BaseCommand):
         asking.add_yes(one)
 
     @no_translations
+    @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             getattr(self, f"_{options['verb']}")(options)

@@ -11,10 +11,10 @@ from ardiq import owners, running
 from ardiq.core.errors import ArdiqError
 from ardiq.core.names import did_you_mean
 from ardiq.management import asking, schedules
-from ardiq.management.overview import standings
 from ardiq.management.queues import chosen
 from ardiq.management.tables import Block, Cell
 from ardiq.management.terminal import screen
+from ardiq.overview import standings
 from ardiq.recurring import Recurring
 
 Found = dict[str, list[Recurring]]

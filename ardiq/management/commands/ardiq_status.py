@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, no_translations
 
 from ardiq import running
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
 from ardiq.management import status
-from ardiq.management.overview import read
 from ardiq.management.queues import chosen
 from ardiq.management.tables import Block, Cell
 from ardiq.management.terminal import screen, until_told
+from ardiq.overview import read
 from ardiq.version import __version__
 
 EVERY = 2.0  # seconds between two looks
@@ -34,6 +34,7 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="for machines: one JSON object")
 
+    @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         seconds = options["watch"]
         if seconds is not None and options["json"]:

@@ -12,9 +12,9 @@ from ardiq.connection import broker
 from ardiq.core.errors import ArdiqError
 from ardiq.management import asking, queues, status
 from ardiq.management.commands.ardiq_queues import who
-from ardiq.management.overview import Overview, read
 from ardiq.management.tables import Cell
 from ardiq.management.terminal import screen
+from ardiq.overview import Overview, read
 from ardiq.store import controls
 
 TOLD = {

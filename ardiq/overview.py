@@ -11,7 +11,6 @@ from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
 from ardiq.core.outcome import read_result
 from ardiq.core.recurrence import GRACE_MS, Recurrence
-from ardiq.management.queues import paused
 from ardiq.store import controls, inspector, letters, recurring, server
 from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts, Heads, JobView, Spot, WorkerView
@@ -23,7 +22,6 @@ from ardiq.store.server import Info
 from ardiq.worker.health import patience
 
 LATEST = 5  # dead letters, and groups of them, that are shown
-NEARLY = 0.9  # of maxmemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +49,6 @@ class Letter:
     ended_at: int
     attempts: int
     error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """Something that somebody has to do something about."""
-
-    name: str
-    text: str
-    way_out: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,55 +148,3 @@ def _letters(own: Broker, spots: tuple[Spot, ...], views: list[JobView | None]) 
         result = read_result(own.codec, record)
         error = result.error.type if result is not None and result.error is not None else "?"
         yield Letter(record.id, record.name, record.lane, spot.key, record.attempts, error)
-
-
-def alerts(seen: Overview) -> Iterator[Alert]:
-    """What needs somebody, the worst first."""
-    info, queue = seen.info, seen.options.queue
-    working = seen.working()
-    start = f"start one: manage.py ardiq_worker --queue {queue}"
-    if danger := server.danger(info.policy):
-        yield Alert("eviction", danger, server.REMEDY)
-    used, most = info.number("used_memory") or 0, info.number("maxmemory") or 0
-    if most and used > NEARLY * most:
-        text = f"the server uses {used / most:.0%} of its maxmemory; a full one takes no more jobs"
-        yield Alert("memory", text, "raise maxmemory, or keep results for a shorter time")
-    for pause in seen.pauses:
-        what, flag = paused(pause, seen.now), f" --lane {pause.lane}" if pause.lane else ""
-        yield Alert("paused", what, f"to go on: manage.py ardiq_queues resume {queue}{flag}")
-    ready = seen.counts.statuses[JobStatus.QUEUED]
-    due = bool(seen.heads.next_due) and seen.heads.next_due <= seen.now
-    if not working and (ready or due):
-        what = _waits(ready) if ready else "scheduled jobs are due"
-        yield Alert("no worker", f"{what}, and no worker serves this queue", start)
-    elif not working and seen.schedules:
-        yield Alert("no worker", "recurring tasks fire only while a worker runs, and none does", start)
-    if working:
-        served = {lane for worker in working for lane in worker.about.get("lanes", "").split(",")}
-        for lane in seen.options.priorities:
-            if seen.counts.lanes[lane] and lane not in served and served != {""}:
-                text = f"{_waits(seen.counts.lanes[lane])} in {lane}, and no worker drains that lane"
-                yield Alert("lane", text, "give every process the same PRIORITIES, and restart the workers")
-    for worker in working:
-        if seen.silent(worker):
-            text = f"{_name(worker)} has not been heard of for {(seen.now - worker.beat) // 1000:,} s"
-            yield Alert("silent", text, "if it is dead, others take its jobs over when its lease ends")
-        elif seen.stuck(worker):
-            seconds = (seen.now - worker.turned) // 1000
-            text = f"the event loop of {_name(worker)} has not turned for {seconds:,} s"
-            yield Alert("blocked", text, "its log has the stacks; async tasks must not block")
-    versions = sorted({version for worker in working if (version := worker.about.get("version"))})
-    if len(versions) > 1:
-        text = f"workers of ardiq {' and '.join(versions)} serve this queue"
-        yield Alert("versions", text, "finish the deployment")
-    if working and (late := [one.recurrence.name for one in seen.schedules if one.late]):
-        text = f"{', '.join(late[:3])}{' and others' if len(late) > 3 else ''}: more than a minute late"
-        yield Alert("schedules", text, "do the workers know these tasks? restart them after a deployment")
-
-
-def _waits(count: int) -> str:
-    return f"{count:,} jobs wait" if count > 1 else "1 job waits"
-
-
-def _name(worker: WorkerView) -> str:
-    return worker.about.get("name") or worker.id[:8]
