@@ -11,9 +11,10 @@ from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
 from ardiq.core.outcome import read_result
 from ardiq.core.recurrence import GRACE_MS, Recurrence
-from ardiq.store import controls, inspector, letters, recurring, server
+from ardiq.store import browsing, controls, inspector, letters, recurring, server
+from ardiq.store.browsing import Spot
 from ardiq.store.controls import Pause
-from ardiq.store.inspector import Counts, Heads, JobView, Spot, WorkerView
+from ardiq.store.inspector import Counts, Heads, JobView, WorkerView
 from ardiq.store.letters import FailureGroup
 from ardiq.store.recurring import ScheduleState
 from ardiq.store.refusals import Refused
@@ -87,12 +88,12 @@ def read(options: Options) -> Overview:
     own = broker(options)
     store, keys, lanes = own.store, own.keys, options.priorities
     known = _known(options)
-    failed = inspector.places([JobStatus.FAILED], ())
+    failed = browsing.places([JobStatus.FAILED], ())
     calls = [
         inspector.heads(keys, lanes),
         inspector.counts(keys, lanes),
         inspector.workers(keys),
-        inspector.stretch(keys, failed, 0, LATEST),
+        browsing.stretch(keys, failed, 0, LATEST),
         letters.groups(keys, LATEST),
         controls.pauses(keys),
         *([recurring.states(keys, sorted(known))] if known else []),

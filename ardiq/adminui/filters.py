@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest
 from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from ardiq.adminui.census import TALLIED
 from ardiq.adminui.plan import Plan
-from ardiq.adminui.sources import TALLIED, JobSource
+from ardiq.adminui.sought import NOTHING, sought_in
+from ardiq.adminui.sources import JobSource
 from ardiq.adminui.text import plain
 from ardiq.core.job import JobStatus
 from ardiq.models import STATES, Job
@@ -32,7 +35,11 @@ def source_of(request: HttpRequest, admin: Any) -> JobSource:
             job.may_read = may_read
             return job
 
-        source = JobSource(make, admin.queues(request))
+        try:
+            sought = sought_in(request.GET.dict())
+        except ValueError:
+            sought = NOTHING  # the filter that reads it tells
+        source = JobSource(make, admin.queues(request), sought)
         request._ardiq_jobs = source  # type: ignore[attr-defined]
     return source
 
@@ -54,16 +61,21 @@ class JobFilter(admin.SimpleListFilter):
         return Plan(given, (), 0, None, False, "")
 
 
+def _searched(request: HttpRequest) -> bool:
+    """Whether jobs are looked at one by one: nobody counts those."""
+    return any(request.GET.get(name) for name in ("task", "q", "worker", "tries"))
+
+
 class StateFilter(JobFilter):
     title = gettext_lazy("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        if request.GET.get("task") or request.GET.get("q"):
-            return [(state, str(label)) for state, label in STATES]  # nobody counts those
+        if _searched(request):
+            return [(state, str(label)) for state, label in STATES]
         source = source_of(request, model_admin)
         queues = source.queues(self.chosen(request, "queue"))
-        counts = [source.counts(alias).statuses for alias in queues]
+        counts = [source.numbers(alias) for alias in queues]
         return [
             (state, f"{label} ({number(sum(one[JobStatus(state)] for one in counts))})")
             for state, label in STATES
@@ -76,7 +88,7 @@ class QueueFilter(JobFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         aliases = model_admin.queues(request)
-        if request.GET.get("task") or request.GET.get("q"):
+        if _searched(request):
             return [(alias, alias) for alias in aliases]
         source = source_of(request, model_admin)
         statuses = source.statuses(self.chosen(request, "state"))
@@ -106,3 +118,90 @@ class TaskFilter(JobFilter):
         if wanted and wanted not in dict(out):
             out.insert(0, (wanted, plain(wanted, 200)))
         return out
+
+
+class SoughtFilter(admin.SimpleListFilter):
+    """Of what is no field of the model: the source of the request has read it (sought.py)."""
+
+    others: tuple[str, ...] = ()  # parameters beside its own
+
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        self.request = request
+        for name in self.others:
+            params.pop(name, None)
+        super().__init__(request, params, model, model_admin)
+        try:
+            sought_in(request.GET.dict())
+        except ValueError as problem:
+            raise IncorrectLookupParameters from problem
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return []
+
+    def expected_parameters(self) -> list[str | None]:
+        return [self.parameter_name, *self.others]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset
+
+
+class TimeFilter(SoughtFilter):
+    """The last minutes, hours or days, or a range; O(log N) for each list."""
+
+    title = gettext_lazy("time")
+    parameter_name = "when"
+    others = ("since", "until")
+    template = "admin/ardiq/job/_time_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("15m", _("Last 15 minutes")),
+            ("1h", _("Last hour")),
+            ("1d", _("Last 24 hours")),
+            ("7d", _("Last 7 days")),
+        ]
+
+    def choices(self, changelist: Any) -> Any:
+        ranged = any(self.request.GET.get(name) for name in self.others)
+        for choice in super().choices(changelist):
+            choice["selected"] = choice["selected"] and not ranged
+            yield choice
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """What else the address asks for, to come along with a range."""
+        gone = {self.parameter_name, *self.others, "p", "from", "e", "_changelist_filters"}
+        return [(name, str(value)) for name, value in self.request.GET.items() if name not in gone]
+
+    @property
+    def range(self) -> dict[str, str]:
+        return {name: self.request.GET.get(name, "")[:40] for name in self.others}
+
+
+class TriesFilter(SoughtFilter):
+    title = gettext_lazy("attempts")
+    parameter_name = "tries"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("more", _("More than one"))]
+
+
+class WorkerFilter(SoughtFilter):
+    """The jobs of a worker: offered where somebody has followed a link to them."""
+
+    title = gettext_lazy("worker")
+    parameter_name = "worker"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        chosen = request.GET.get(self.parameter_name, "")
+        return [(chosen, plain(chosen, 20))] if chosen else []
+
+
+class FromFilter(SoughtFilter):
+    """Where a search that goes on begins: no filter to see, but a parameter that lists know."""
+
+    title = "from"
+    parameter_name = "from"
+
+    def has_output(self) -> bool:
+        return False

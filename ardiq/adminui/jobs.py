@@ -16,9 +16,19 @@ from django.utils.translation import gettext_lazy
 from ardiq import conf
 from ardiq.adminui import times
 from ardiq.adminui.badges import badge
-from ardiq.adminui.filters import QueueFilter, StateFilter, TaskFilter, source_of
+from ardiq.adminui.filters import (
+    FromFilter,
+    QueueFilter,
+    StateFilter,
+    TaskFilter,
+    TimeFilter,
+    TriesFilter,
+    WorkerFilter,
+    source_of,
+)
 from ardiq.adminui.lists import JobChangeList, ShallowPaginator
 from ardiq.adminui.page import JobPage
+from ardiq.adminui.sought import NAMES, path_in
 from ardiq.adminui.text import plain
 from ardiq.models import Job
 
@@ -26,8 +36,10 @@ from ardiq.models import Job
 class JobAdmin(JobPage):
     """Jobs of every queue, nearest to now first."""
 
-    list_display = ["short", "task_name", "badge", "tries", "when", "wait", "ran", "queue_lane", "error"]
-    list_filter = [StateFilter, QueueFilter, TaskFilter]
+    list_display = ["short", "task_name", "badge", "tries", "when", "wait", "ran", "error"]
+    list_filter = [
+        StateFilter, QueueFilter, TimeFilter, TaskFilter, TriesFilter, WorkerFilter, FromFilter,
+    ]  # fmt: skip
     search_fields = ["id", "task"]
     actions = ["retry_selected", "run_selected", "abort_selected", "delete_selected"]
     paginator = ShallowPaginator
@@ -45,16 +57,24 @@ class JobAdmin(JobPage):
         return every.reading(source)
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """A whole id, which costs nothing, or else the start of one or a part of a task's name."""
+        """A whole id, which costs nothing; or an argument, as ``kwargs.user=42``, for who may see arguments;
+        or else the start of an id or a part of a task's name."""
         term = search_term.strip()
         if not term:
             return queryset, False
+        if path_in(term):
+            user: Any = request.user
+            if user.has_perm("ardiq.view_job_payload"):
+                return queryset.search(term), False
+            text = _("You have no permission to see arguments, and so none to search in them.")
+            self.message_user(request, text, messages.WARNING)
+            return queryset.none(), False
         exact = queryset.filter(pk=term)
         return (exact if exact.exists() else queryset.search(term)), False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         field, _sep, kind = lookup.partition("__")
-        return field in {"id", "state", "queue", "task"} and kind in {"", "exact", "in"}
+        return lookup in NAMES or (field in {"id", "state", "queue", "task"} and kind in {"", "exact", "in"})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return JobChangeList
@@ -84,12 +104,12 @@ class JobAdmin(JobPage):
         return format_html('<code title="{}">{}</code>', plain(job.id), plain(job.short_id))
 
     @admin.display(description=gettext_lazy("task"))
-    def task_name(self, job: Job) -> str:
-        return plain(job.task) or times.NOTHING
-
-    @admin.display(description=gettext_lazy("queue"))
-    def queue_lane(self, job: Job) -> str:
-        return f"{job.queue} / {plain(job.lane)}" if job.lane not in ("", "default") else job.queue
+    def task_name(self, job: Job) -> SafeString:
+        """With its queue and lane in the same cell: a ninth column would not fit beside the filters."""
+        place = f"{job.queue} / {plain(job.lane)}" if job.lane not in ("", "default") else job.queue
+        return format_html(
+            '{} <span class="ardiq-place">{}</span>', plain(job.task, 200) or times.NOTHING, place
+        )
 
     @admin.display(description=gettext_lazy("state"))
     def badge(self, job: Job) -> SafeString:
@@ -112,7 +132,7 @@ class JobAdmin(JobPage):
         return times.duration(job.reading.ran_ms)
 
     @admin.display(description=gettext_lazy("error"))
-    def error(self, job: Job) -> str:
+    def error(self, job: Job) -> str | SafeString:
         """The type of the error; its message may hold data and needs the permission to see payloads."""
         if job.view.record is None:
             return plain(job.view.problem, 80)
@@ -121,4 +141,6 @@ class JobAdmin(JobPage):
             return times.NOTHING
         kind = error.type.rpartition(".")[2]
         message = job.reading.masked(error).message if job.may_read else ""
-        return plain(f"{kind}: {message}" if message else kind, 80)
+        return format_html(
+            '<span class="ardiq-clamp">{}</span>', plain(f"{kind}: {message}" if message else kind, 80)
+        )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil
-from typing import cast
+from typing import Any, cast
 
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ardiq.adminui.base import EagerChangeList
 from ardiq.adminui.filters import number
 from ardiq.adminui.queryset import RedisQuerySet
-from ardiq.adminui.sources import JobSource
+from ardiq.adminui.sources import SMALL, JobSource, Searched
 
 DEEPEST = 200  # pages of a list that is merged from several places
 
@@ -44,17 +47,47 @@ class ShallowPaginator(Paginator):
 class JobChangeList(EagerChangeList):
     """Knows what to tell above the list: what was not searched, what is not shown, what is missing."""
 
-    def notes(self) -> Iterator[str]:
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        """Another filter begins at the newest jobs again; another page does not."""
+        given = new_params or {}
+        if "from" not in given and not set(given) <= {"p", "o", "all"}:
+            remove = [*(remove or []), "from"]
+        query: str = super().get_query_string(new_params, remove)
+        return query
+
+    def notes(self) -> Iterator[str | SafeString]:
         source = self.queryset.source
-        if source.searched:
-            looked, there = map(number, source.searched)
-            yield _(
-                "Searched the newest %(looked)s of %(there)s jobs. Choose a state or a queue to see further."
-            ) % {"looked": looked, "there": there}
+        searched = source.searched
+        if searched:
+            yield self._told(searched)
+        if source.unread:
+            text = ngettext(
+                "%(count)s job was not looked into, because its call takes more than %(most)s bytes.",
+                "%(count)s jobs were not looked into, because their calls take more than %(most)s bytes.",
+                source.unread,
+            )
+            yield text % {"count": number(source.unread), "most": number(SMALL)}
         if self.paginator.hidden and self.page_num >= DEEPEST:
             yield _("This list ends after %(pages)s pages. Choose a state to see older jobs.") % {
                 "pages": number(DEEPEST)
             }
+
+    def _told(self, searched: Searched) -> SafeString:
+        """What a search has looked at, and the way to what it has not."""
+        words = {
+            "first": number(searched.before + 1),
+            "last": number(searched.before + searched.looked),
+            "looked": number(searched.looked),
+            "there": number(searched.there),
+        }
+        if searched.before:
+            text = _("Searched jobs %(first)s to %(last)s of %(there)s, counted from the newest.") % words
+        else:
+            text = _("Searched the newest %(looked)s of %(there)s jobs.") % words
+        if not searched.more:
+            return format_html("{}", text)
+        further = self.get_query_string({"from": searched.more}, ["p"])
+        return format_html('{} <a href="{}">{}</a>', text, further, _("Continue with older ones"))
 
     def waiting_without_worker(self) -> list[str]:
         """Queues in which jobs wait, or in which there are no jobs at all, while no worker lives."""

@@ -164,6 +164,11 @@ class Reading:
         return [(name, cleansed(name, value)) for name, value in self._named[0]]
 
     @property
+    def positional(self) -> int:
+        """How many arguments were given by position."""
+        return len(self._call[0])
+
+    @property
     def values(self) -> list[Any]:
         """The arguments as they are, for whoever looks for something in them."""
         return [*self._call[0], *self._call[1].values()]

@@ -6,7 +6,8 @@ new one for each request. Each step is one round trip to each queue concerned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -14,46 +15,57 @@ from typing import Any
 from django.db import models
 
 from ardiq import conf
+from ardiq.adminui.census import Census, broker_of
 from ardiq.adminui.plan import Plan, refuse
-from ardiq.connection import Broker, broker
+from ardiq.adminui.reading import Reading
+from ardiq.adminui.sought import NOTHING, Path, Sought, path_in
 from ardiq.core.job import JobStatus
-from ardiq.store import inspector
-from ardiq.store.inspector import STRETCH, Counts, JobView, Spot, WorkerView
+from ardiq.store import browsing, inspector
+from ardiq.store.browsing import STRETCH, Keep, Spot
+from ardiq.store.inspector import JobView, WorkerView
 
-SEARCHED = 5_000  # newest jobs of a queue that a filter by task or a search looks at
-TALLIED = 1_000  # newest jobs of a queue among which tasks are counted
+SEARCHED = 10_000  # newest jobs of a queue that a filter by task or a search looks at
 ROWS = 100  # jobs that one script reads for a list
+READ = 2_000  # jobs whose calls a search for an argument reads in one round trip
+SMALL = 4_096  # bytes of a call that such a search reads at most
+
+__all__ = ["FewSource", "JobSource", "Searched", "broker_of", "workers_of"]
 
 Place = tuple[str, str]  # queue, id
 
 
-def broker_of(alias: str) -> Broker:
-    return broker(conf.options(alias))
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """How many jobs a search has looked at, behind those ``before``, of how many. ``more``: how many of each
+    queue a search that goes on leaves out, 0 at the end."""
+
+    before: int
+    looked: int
+    there: int
+    more: int
 
 
-class JobSource:
+class JobSource(Census):
     """Jobs of some queues, by default of every one in settings."""
 
     allowed = frozenset({"id", "queue", "state", "task"})
 
-    def __init__(self, make: Callable[[str, JobView], Any], aliases: list[str] | None = None) -> None:
-        self.aliases = conf.aliases() if aliases is None else aliases
+    def __init__(
+        self,
+        make: Callable[[str, JobView], Any],
+        aliases: list[str] | None = None,
+        sought: Sought = NOTHING,
+    ) -> None:
+        super().__init__(conf.aliases() if aliases is None else aliases, sought)
         self._make = make
-        self._counts: dict[str, Counts] = {}
         self._fetched: dict[tuple[str, ...], list[Any]] = {}
         self._found: dict[Any, list[tuple[str, Spot]]] = {}
-        self.searched: tuple[int, int] | None = None
-        """(jobs looked at, jobs there are) of the last search that could not look at all of them."""
+        self.searched: Searched | None = None
+        """Of the last search that could not look at all jobs."""
+        self.unread = 0
+        """Jobs that a search for an argument could not look into, because their calls are large."""
 
     # -- what a plan asks for -----------------------------------------------------------------------
-
-    def queues(self, plan: Plan) -> list[str]:
-        wanted = plan.wanted.get("queue")
-        return [alias for alias in self.aliases if wanted is None or alias in wanted]
-
-    def statuses(self, plan: Plan) -> list[JobStatus]:
-        wanted = plan.wanted.get("state")
-        return [status for status in inspector.STATUSES if wanted is None or status.value in wanted]
 
     def _far(self, plan: Plan) -> bool:
         """Whether the order is turned round. Lists have one order: by time, what comes after it is moot."""
@@ -64,32 +76,22 @@ class JobSource:
             refuse(f"Ordering by {', '.join(name for name, _ in plan.order)}")
         return not descending
 
-    def counts(self, alias: str) -> Counts:
-        """Counts of one queue, which is tidied on the way."""
-        if alias not in self._counts:
-            own = broker_of(alias)
-            tidy, counts = inspector.tidy(own.keys), inspector.counts(own.keys, own.options.priorities)
-            self._counts[alias] = own.store.run_many((tidy, counts))[1]
-        return self._counts[alias]
-
-    def total(self, queues: Iterable[str], statuses: Iterable[JobStatus]) -> int:
-        chosen = list(statuses)
-        return sum(self.counts(alias).statuses[status] for alias in queues for status in chosen)
+    def searches(self, plan: Plan) -> bool:
+        """Whether jobs have to be looked at one by one."""
+        return bool(plan.text or "task" in plan.wanted or self.sought.residual)
 
     def count(self, plan: Plan) -> int:
         if "id" in plan.wanted:
             return len(self._by_id(plan))
-        if plan.text or "task" in plan.wanted:
+        if self.searches(plan):
             return len(self._search(plan))
         return self.total(self.queues(plan), self.statuses(plan))
 
     def rows(self, plan: Plan) -> list[Any]:
         if "id" in plan.wanted:
             return self._by_id(plan)[plan.start : plan.stop]
-        if plan.text or "task" in plan.wanted:
-            found = self._search(plan)[plan.start : plan.stop]
-        else:
-            found = self._listed(plan)
+        searched = self.searches(plan)
+        found = self._search(plan)[plan.start : plan.stop] if searched else self._listed(plan)
         return self._read(found, set(self.statuses(plan)))
 
     # -- by id --------------------------------------------------------------------------------------
@@ -139,14 +141,16 @@ class JobSource:
         heads = [[(alias, spot) for spot in self._spots(alias, plan, 0, stop, far)] for alias in queues]
         return list(islice(merge(*heads, key=lambda one: -one[1].key), plan.start, stop))
 
-    def _spots(self, alias: str, plan: Plan, offset: int, limit: int, far: bool, **keep: str) -> list[Spot]:
+    def _spots(
+        self, alias: str, plan: Plan, offset: int, limit: int, far: bool, keep: Keep | None = None
+    ) -> list[Spot]:
         """Spots of one queue. Reads no further than there are jobs, STRETCH at a time in one round trip."""
         own = broker_of(alias)
-        statuses = self.statuses(plan)
+        statuses, keep = self.statuses(plan), keep or self.sought.keep()
         end = min(offset + limit, self.total([alias], statuses))
-        where = inspector.places(statuses, own.options.priorities)
+        where = browsing.places(statuses, own.options.priorities)
         calls = [
-            inspector.stretch(own.keys, where, at, min(STRETCH, end - at), far=far, **keep)
+            browsing.stretch(own.keys, where, at, min(STRETCH, end - at), far=far, keep=keep)
             for at in range(offset, end, STRETCH)
         ]
         spots = [spot for part in own.store.run_many(calls) for spot in part.spots] if calls else []
@@ -154,22 +158,52 @@ class JobSource:
         return list({spot.id: spot for spot in spots}.values())
 
     def _search(self, plan: Plan) -> list[tuple[str, Spot]]:
-        """Jobs of some tasks or with some text, among the SEARCHED nearest to now of each queue."""
+        """Jobs of some tasks, with some text or argument, or of a worker, among SEARCHED of each queue: those
+        nearest to now, behind the ones that an earlier search has seen."""
         queues, far = self.queues(plan), self._far(plan)
         tasks = tuple(sorted(plan.wanted.get("task", ("",))))
         key = (*queues, *self.statuses(plan), *tasks, plan.text, far)
         if key not in self._found:
+            start, path = self.sought.start, path_in(plan.text)
+            text = "" if path else plan.text
+            self.unread = 0
             found = [
                 (alias, spot)
                 for alias in queues
                 for task in tasks
-                for spot in self._spots(alias, plan, 0, SEARCHED, far, task=task, text=plan.text)
+                for spot in self._with_argument(
+                    alias, path, self._spots(alias, plan, start, SEARCHED, far, self.sought.keep(task, text))
+                )
             ]
             self._found[key] = sorted(found, key=lambda one: -one[1].key)
             there = [self.total([alias], self.statuses(plan)) for alias in queues]
-            looked = sum(min(SEARCHED, number) for number in there)
-            self.searched = (looked, sum(there)) if looked < sum(there) else None
+            looked = sum(max(0, min(SEARCHED, number - start)) for number in there)
+            before = sum(min(start, number) for number in there)
+            more = any(number > start + SEARCHED for number in there)
+            whole = looked == sum(there)
+            self.searched = (
+                None if whole else Searched(before, looked, sum(there), start + SEARCHED if more else 0)
+            )
         return self._found[key]
+
+    def _with_argument(self, alias: str, path: Path | None, spots: list[Spot]) -> list[Spot]:
+        """Those whose call has a value in some place. Calls above SMALL bytes are not read, but counted."""
+        if path is None:
+            return spots
+        own, out = broker_of(alias), []
+        for at in range(0, len(spots), READ):
+            some = spots[at : at + READ]
+            parts = [some[n : n + ROWS] for n in range(0, len(some), ROWS)]
+            calls = [inspector.rows(own.keys, [spot.id for spot in part], SMALL) for part in parts]
+            views = [view for part in own.store.run_many(calls) for view in part]
+            for spot, view in zip(some, views, strict=True):
+                if view is None or view.record is None:
+                    continue
+                if view.cut and not view.record.call:
+                    self.unread += 1
+                elif path.fits(Reading(alias, own.codec, view)):
+                    out.append(spot)
+        return out
 
     def _read(self, found: list[tuple[str, Spot]], statuses: set[JobStatus]) -> list[Any]:
         """The jobs at these spots. Those that have gone or moved on since are left out."""
@@ -185,22 +219,6 @@ class JobSource:
             for place in places
             if place in views and (views[place].status is None or views[place].status in statuses)
         ]
-
-    def tasks(self, queues: Iterable[str], statuses: Iterable[JobStatus]) -> dict[str, int]:
-        """Task -> how many, among the TALLIED jobs nearest to now of each queue; the most frequent first."""
-        out: dict[str, int] = {}
-        chosen = list(statuses)
-        for alias in queues:
-            own = broker_of(alias)
-            where = inspector.places(chosen, own.options.priorities)
-            calls = [
-                inspector.names(own.keys, where, at, min(STRETCH, TALLIED - at))
-                for at in range(0, TALLIED, STRETCH)
-            ]
-            for part in own.store.run_many(calls):
-                for name, number in part.items():
-                    out[name] = out.get(name, 0) + number
-        return dict(sorted(out.items(), key=lambda one: (-one[1], one[0])))
 
 
 class FewSource:

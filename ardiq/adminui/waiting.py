@@ -95,7 +95,7 @@ def _workers(scene: Scene) -> Iterator[Reason]:
         yield Reason(
             _("No worker serves the queue %s. Start one:") % queue,
             True,
-            f"python manage.py ardiq_worker {queue}",
+            f"python manage.py ardiq_worker --queue {queue}",
         )
     elif scene.alive and not any(lane in _lanes(worker) for worker in scene.alive):
         text = _("No worker drains the lane %(lane)s of the queue %(queue)s.")

@@ -12,7 +12,7 @@ from ardiq.core.job import JobStatus, check_id
 from ardiq.core.outcome import pack_abort
 from ardiq.deadletters import SEARCHED, Wanted, search
 from ardiq.management import jobs
-from ardiq.store import inspector, letters, verbs
+from ardiq.store import browsing, letters, verbs
 
 AGAIN = "FAX"  # states in which a job may be run again: it has ended, and has not done its work
 CHUNK = 200  # jobs of one script that takes ids out of lanes
@@ -68,15 +68,16 @@ def find(own: Broker, options: dict[str, Any]) -> tuple[list[str], int, bool]:
         letters_found = letters.drive(own.store, search(own, sought, limit, 0))
         return [info.id for info in letters_found], letters_found.searched, letters_found.complete
     lanes = options["lane"] or own.options.priorities
-    places = inspector.places(wanted or list(inspector.STATUSES), lanes)
+    places = browsing.places(wanted or list(browsing.STATUSES), lanes)
+    keep = browsing.Keep(task=options["task"], text=text)
     ids: list[str] = []
     looked = 0
     while len(ids) < limit and looked < SEARCHED:
-        call = inspector.stretch(own.keys, places, looked, task=options["task"], text=text)
-        stretch: inspector.Stretch = own.store.run(call)
+        call = browsing.stretch(own.keys, places, looked, keep=keep)
+        stretch: browsing.Stretch = own.store.run(call)
         ids += [spot.id for spot in stretch.spots]
         looked += stretch.looked
-        if stretch.looked < inspector.STRETCH:
+        if stretch.looked < browsing.STRETCH:
             return ids[:limit], looked, len(ids) <= limit
     return ids[:limit], looked, False
 

@@ -19,7 +19,7 @@ from ardiq.core.outcome import Failure
 from ardiq.core.redact import MASK
 from ardiq.core.reports import LogLine, Progress
 from ardiq.results import Job, JobInfo
-from ardiq.store import inspector, letters
+from ardiq.store import browsing, inspector, letters
 from ardiq.store.letters import FailureGroup
 
 ID, STATUS, AGE = 32, 9, 11  # widths of columns
@@ -28,8 +28,8 @@ ID, STATUS, AGE = 32, 9, 11  # widths of columns
 def readings(own: Broker, ids: Sequence[str]) -> list[Reading | None]:
     """Each job as a list shows it, without what is very large; None for one that is not there."""
     views: list[inspector.JobView | None] = []
-    for at in range(0, len(ids), inspector.STRETCH):
-        views += own.store.run(inspector.rows(own.keys, ids[at : at + inspector.STRETCH]))
+    for at in range(0, len(ids), browsing.STRETCH):
+        views += own.store.run(inspector.rows(own.keys, ids[at : at + browsing.STRETCH]))
     return [Reading(own.options.queue, own.codec, view) if view else None for view in views]
 
 

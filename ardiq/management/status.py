@@ -10,7 +10,8 @@ from ardiq.core.job import JobStatus
 from ardiq.management.queues import paused_data
 from ardiq.management.tables import NOTHING, Block, Cell, Column, Style, Table, ago, span, until
 from ardiq.overview import LATEST, Overview, Standing
-from ardiq.store.inspector import STATUSES, WorkerView
+from ardiq.store.browsing import STATUSES
+from ardiq.store.inspector import WorkerView
 
 ROWS = 20  # of one table on a page
 SHOWN = {JobStatus.QUEUED: "waiting"}  # what a status is called here, where it is not its own name

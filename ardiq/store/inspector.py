@@ -1,33 +1,28 @@
 """Reads for people: what the admin, commands and metrics may know of a queue, a page at a time.
 
 Every function returns a Call, so that sync and async clients can run it, and every Call answers frozen
-values, never a raw reply. Nothing here reads a whole collection: scripts look at ``STRETCH`` jobs each.
+values, never a raw reply. Nothing here reads a whole collection; lists of jobs are browsed (browsing.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ardiq.core.job import ENDED, KEPT, LETTERS, JobRecord, JobStatus
+from ardiq.core.job import KEPT, LETTERS, JobRecord, JobStatus
 from ardiq.core.reports import LogLine, Progress, read_logs, read_progress
 from ardiq.store import verbs
 from ardiq.store.again import read_again
+from ardiq.store.browsing import STATUSES, STRETCH
 from ardiq.store.keys import Keys
 from ardiq.store.reports import with_all
-from ardiq.store.scripts import Call, Part, id_text, script
+from ardiq.store.scripts import Call, id_text, script
 
-STRETCH = 400  # most jobs that one script looks at: less than 2 ms of the server (R9)
 LARGEST = 65_536  # bytes of a call, a history or an outcome that a list still fetches
 HEADS = 50  # ids at the head of a lane among which a job that waits is looked for
 FAR = 50_000  # ids of a lane among which the place of one is looked for: a millisecond or two
 TIDIED = 500  # most dead ids that one look drops from each list
-
-STATUSES = (
-    JobStatus.SCHEDULED, JobStatus.QUEUED, JobStatus.RUNNING,
-    JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.ABORTED, JobStatus.EXPIRED,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +46,6 @@ class Heads:
     now: int
     next_due: int
     lanes: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A job in a list. ``key`` orders lists, also of several queues: the larger the earlier."""
-
-    id: str
-    key: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A stretch of a list. ``looked`` counts also those that a filter has left out."""
-
-    looked: int
-    spots: tuple[Spot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,65 +124,14 @@ def tidy(keys: Keys) -> Call:
     return script("tidy").call(keys.prefix, [TIDIED], int)
 
 
-def places(statuses: Iterable[JobStatus], lanes: Sequence[str]) -> list[str]:
-    """Where jobs of these statuses lie, as browse.lua names it."""
-    out = []
-    for status in statuses:
-        if status is JobStatus.QUEUED:
-            out += [f"lane:{lane}" for lane in lanes]
-        else:
-            out.append(f"ended:{status.value}" if status in ENDED else status.value)
-    return out
-
-
-def stretch(
-    keys: Keys,
-    where: Sequence[str],
-    offset: int = 0,
-    limit: int = STRETCH,
-    *,
-    far: bool = False,
-    task: str = "",
-    text: str = "",
-) -> Call:
-    """Ids from some places, those whose time is nearest to now first, or with ``far`` last.
-
-    ``limit`` counts the jobs looked at, before ``task`` (exact) and ``text`` (start of an id, or part of
-    a name) leave some out.
-    """
-    order = "far" if far else "near"
-    argv: list[Part] = [order, offset, min(limit, STRETCH), "ids", task, text.lower(), *where]
-    return script("browse").call(keys.prefix, argv, _stretch)
-
-
-def _stretch(reply: list[Any]) -> Stretch:
-    pairs = zip(reply[1::2], reply[2::2], strict=True)
-    return Stretch(reply[0], tuple(Spot(_shown(id), int(key)) for id, key in pairs))
-
-
-def names(keys: Keys, where: Sequence[str], offset: int = 0, limit: int = STRETCH) -> Call:
-    """Task names among some jobs, nearest to now first: {name: how many}."""
-    argv: list[Part] = ["near", offset, min(limit, STRETCH), "names", "", "", *where]
-    return script("browse").call(keys.prefix, argv, _names)
-
-
-def _names(reply: list[Any]) -> dict[str, int]:
-    return {_shown(name): count for name, count in zip(reply[1::2], reply[2::2], strict=True)}
-
-
-def _shown(raw: bytes) -> str:
-    # What is no UTF-8 has no page, but must not take the list of all the others with it.
-    return raw.decode("utf-8", "backslashreplace")
-
-
-def rows(keys: Keys, ids: Sequence[str]) -> Call:
-    """What a list shows of jobs: their records without parts above LARGEST bytes; None for none."""
+def rows(keys: Keys, ids: Sequence[str], largest: int = LARGEST) -> Call:
+    """What a list shows of jobs: their records without parts above ``largest`` bytes; None for none."""
 
     def decode(reply: list[Any]) -> list[JobView | None]:
         found = zip(ids, reply[::2], reply[1::2], strict=True)
         return [view(id, raw, size) if size else None for id, size, raw in found]
 
-    return script("rows").call(keys.prefix, [LARGEST, *ids], decode)
+    return script("rows").call(keys.prefix, [largest, *ids], decode)
 
 
 @dataclass(frozen=True, slots=True)

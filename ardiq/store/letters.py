@@ -246,7 +246,7 @@ def size(keys: Keys, place: str) -> Call:
 
 
 def purge(keys: Keys, places: Sequence[str], told: Told | None = None) -> Steps[int]:
-    """Remove all that lay in some places when it began (inspector.places; none of them is that of running
+    """Remove all that lay in some places when it began (browsing.places; none of them is that of running
     jobs). Answers how many jobs were removed."""
     sizes: list[int] = yield [size(keys, place) for place in places]
     done, rest = 0, sum(sizes)

@@ -36,7 +36,7 @@ class TestWhyItIsNotRunning:
         """The way out is a command."""
         (reason,) = why(boss, shop.add.enqueue_sync(1).id)
         assert reason.startswith("No worker serves the queue") and reason.endswith(
-            f"python manage.py ardiq_worker {shop.app.queue_name}"
+            f"python manage.py ardiq_worker --queue {shop.app.queue_name}"
         )
 
     def test_its_queue_or_lane_is_paused(self, boss: Client, shop: Shop) -> None:

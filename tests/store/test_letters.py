@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ardiq.core.job import JobStatus
-from ardiq.store import fsck, inspector, letters, newjobs, verbs
+from ardiq.store import browsing, fsck, inspector, letters, newjobs, verbs
 from ardiq.store.letters import FailureGroup
 from tests.store.bench import Bench, Clock, broke, ended
 
@@ -307,5 +307,5 @@ def test_somebody_who_waits_for_a_purged_job_is_told(bench: Bench) -> None:
     """I, E1: he does not wait out his timeout for a job that is not there any more."""
     bench.enqueue("a")
     bench.run(verbs.wait(bench.keys, "a", "c1"))
-    letters.drive(bench.store, letters.purge(bench.keys, inspector.places([JobStatus.QUEUED], ["default"])))
+    letters.drive(bench.store, letters.purge(bench.keys, browsing.places([JobStatus.QUEUED], ["default"])))
     assert "waiters" not in bench.state()

@@ -15,7 +15,7 @@ from ardiq.core.errors import ArdiqError
 from ardiq.core.job import ENDED, JobStatus
 from ardiq.management import asking, choosing, jobs
 from ardiq.management.queues import chosen
-from ardiq.store import inspector, letters
+from ardiq.store import browsing, letters
 
 STATUSES = [status.value for status in JobStatus if status is not JobStatus.NOT_FOUND]
 
@@ -242,7 +242,7 @@ class Command(BaseCommand):
         own = self._one_queue(options)
         lane, status = options["lane"], options["status"]
         lanes = own.options.priorities
-        places = [f"lane:{lane}"] if lane is not None else inspector.places([JobStatus(status)], lanes)
+        places = [f"lane:{lane}"] if lane is not None else browsing.places([JobStatus(status)], lanes)
         count = sum(own.store.run_many(letters.size(own.keys, place) for place in places))
         if lane is not None and not count and lane not in lanes:
             raise CommandError(f"There is no lane {jobs.line(lane)!r}; there are {', '.join(lanes)}.")

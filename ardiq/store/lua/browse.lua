@@ -1,20 +1,31 @@
 -- A stretch of the jobs that lie in any mix of places, merged by how near their time is to now.
 -- KEYS 1: prefix
--- ARGV 6 + 1 n: order ('near' to now first, or 'far'), offset, how many to look at, what to answer ('ids' or
---   'names'), task to keep or '', text that its id starts with or its name contains, or ''; then places:
---   'lane:<lane>', 'scheduled', 'running', 'ended:<status>'
+-- ARGV 10 + 1 n: order ('near' to now first, or 'far'), offset, how many to look at, what to answer ('ids',
+--   'names' or 'count'), since and up to when (epoch ms; below 0: so many ms before now; '' for any time), task to
+--   keep or '', text that its id starts with or its name contains, or '', first 8 digits of its worker or '', '1'
+--   for those that were tried more than once; then places: 'lane:<lane>', 'scheduled', 'running', 'ended:<status>'
 -- RETURNS {how many were looked at, id, key, id, key, ...}, keys descending; or for 'names'
---   {how many were looked at, name, count, ...}
+--   {how many were looked at, name, count, ...}; or for 'count' {how many there are in that time}
 -- WHY one script: a stretch far down is found by skipping in O(places^2 log offset) and not by reading all
 --   that lies before it, and that needs many small looks at one moment
 
 local near, offset, most = ARGV[1] == 'near', tonumber(ARGV[2]), tonumber(ARGV[3])
-local what, task, text = ARGV[4], ARGV[5], ARGV[6]
+local what, task, text, worker, tried = ARGV[4], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1'
 local now = clock()
+
+local function moment(given)
+  local ms = tonumber(given)
+  return ms and ms < 0 and now + ms or ms
+end
+
+local since, upto = moment(ARGV[5]), moment(ARGV[6])
+local timed = since or upto
+since, upto = since or 0, upto or 9e15
 local LETTER = { succeeded = 'S', failed = 'F', aborted = 'A', expired = 'X' }
+local LIVE = { D = true, Q = true, R = true }
 local RUNNING_MOST, WORKERS_MOST, NAME_WITHIN = 1000, 200, 340
 
-local reads = what == 'names' or task ~= '' or text ~= ''
+local reads = what == 'names' or task ~= '' or text ~= '' or worker ~= '' or tried
 local heads = {}
 
 -- The start of a record, up to its name: read once for its time and its name.
@@ -46,6 +57,61 @@ local function scores(command, key, from, to, mirrored)
   return found
 end
 
+-- How many of a place lie before those of the time that was asked for, and how many those are. A lane is in
+-- order of time but for jobs that were given back: it is searched by halves.
+
+local function bounds(key, mirrored)
+  if not timed then
+    return 0, redis.call('ZCARD', key)
+  end
+  local from, to = string.format('%.0f', since), string.format('%.0f', upto)
+  local before = mirrored and redis.call('ZCOUNT', key, '-inf', '(' .. from)
+    or redis.call('ZCOUNT', key, '(' .. to, '+inf')
+  return before, redis.call('ZCOUNT', key, from, to)
+end
+
+-- The time of a position of a lane, counted from its newest; of a stale one that of an older neighbour.
+local function time_in(key, position)
+  for _, at in ipairs({ position, position + 1, position + 2, position + 3 }) do
+    local id = redis.call('LRANGE', key, -1 - at, -1 - at)[1]
+    local found = id and at_of(id)
+    if found then
+      return found
+    end
+  end
+  return now
+end
+
+-- The first position, from the newest, whose time is not above a limit.
+local function first_below(key, size, limit)
+  local low, high = 0, size
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if time_in(key, middle) > limit then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low
+end
+
+local function lane_bounds(key)
+  local size = redis.call('LLEN', key)
+  if not timed then
+    return 0, size
+  end
+  local first = first_below(key, size, upto)
+  return first, math.max(0, first_below(key, size, since - 1) - first)
+end
+
+-- A place whose positions count from the first in time to the last.
+local function place_within(letter, first, n, read)
+  return { letter = letter, n = n, read = function(from, to)
+    return n > 0 and read(first + from, first + math.min(to, n - 1)) or {}
+  end }
+end
+
 -- A lane has no scores: the records have the times. Ids without a record take the time of a neighbour, so
 -- that they do not hold up the merge.
 local function lane(key, from, to)
@@ -66,8 +132,9 @@ local function all_running()
   for _, worker in ipairs(redis.call('ZRANGE', prefix .. 'workers', 0, WORKERS_MOST - 1)) do
     local found = redis.call('HSCAN', prefix .. 'held:' .. worker, 0, 'COUNT', RUNNING_MOST)[2]
     for i = 1, #found, 2 do
-      if #rows < RUNNING_MOST then
-        rows[#rows + 1] = { found[i], at_of(found[i]) or now }
+      local at = at_of(found[i]) or now
+      if #rows < RUNNING_MOST and at >= since and at <= upto then
+        rows[#rows + 1] = { found[i], at }
       end
     end
   end
@@ -88,15 +155,18 @@ local function place_of(name)
       return out
     end }
   elseif name == 'scheduled' then
-    return { letter = 'D', n = redis.call('ZCARD', key), read = function(from, to)
+    local first, n = bounds(key, true)
+    return place_within('D', first, n, function(from, to)
       return scores('ZRANGE', key, from, to, true)
-    end }
+    end)
   elseif string.sub(name, 1, 5) == 'lane:' then
-    return { letter = 'Q', n = redis.call('LLEN', key), read = function(from, to) return lane(key, from, to) end }
+    local first, n = lane_bounds(key)
+    return place_within('Q', first, n, function(from, to) return lane(key, from, to) end)
   end
-  return { letter = LETTER[string.sub(name, 7)], n = redis.call('ZCARD', key), read = function(from, to)
+  local first, n = bounds(key, false)
+  return place_within(LETTER[string.sub(name, 7)], first, n, function(from, to)
     return scores('ZREVRANGE', key, from, to)
-  end }
+  end)
 end
 
 -- The same from the other end.
@@ -114,12 +184,20 @@ local function turned(place)
 end
 
 local places = {}
-for i = 7, #ARGV do
+for i = 11, #ARGV do
   local place = place_of(ARGV[i])
   place.pos = 0
   if place.n > 0 then
     places[#places + 1] = near and place or turned(place)
   end
+end
+
+if what == 'count' then
+  local total = 0
+  for _, place in ipairs(places) do
+    total = total + place.n
+  end
+  return { total }
 end
 
 -- Skip: whichever place has the largest key `step` further on may go ahead by that much, for all it passes
@@ -185,6 +263,8 @@ while looked < most do
     local record = head(id)
     name = string.match(record, '^[^\n]*\n([^\n]*)\n', 38)
     keep = name and string.sub(record, 1, 1) == place.letter and (task == '' or name == task)
+      and (worker == '' or string.sub(record, 30, 37) == worker)
+      and (not tried or (tonumber(string.sub(record, 3, 5), 16) or 0) > (LIVE[place.letter] and 0 or 1))
       and (text == "" or string.sub(string.lower(id), 1, #text) == text
         or string.find(string.lower(name), text, 1, true))
   end
