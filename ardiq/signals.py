@@ -97,8 +97,12 @@ class _Thread(threading.Thread):
 
 def _tidy() -> None:
     if any(True for _ in connections.all(initialized_only=True)):
-        reset_queries()
-        close_old_connections()
+        try:
+            reset_queries()
+            close_old_connections()
+        except Exception:
+            # The thread lives on: what waits must be sent, and whoever needs the database will say so.
+            log.exception("Database connections of the thread that sends signals could not be looked after.")
 
 
 class Courier:

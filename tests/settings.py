@@ -5,6 +5,7 @@ What differs between a test and its subprocesses comes through the environment:
 ``ARDIQ_TEST_SETTINGS``  the setting ARDIQ as JSON
 ``ARDIQ_TEST_DATABASE``  file of the SQLite database, or the URL of one of PostgreSQL; in memory without it
 ``ARDIQ_TEST_APPS``      more apps, separated by commas, such as tests.shop
+``ARDIQ_TEST_TASKS``     the setting TASKS as JSON; without it there is none
 ``ARDIQ_TEST_DEBUG``     DEBUG is on when this is set
 """
 
@@ -77,3 +78,5 @@ DATABASES = {
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 ARDIQ = json.loads(os.environ.get("ARDIQ_TEST_SETTINGS", '{"default": {}}'))
+if _tasks := os.environ.get("ARDIQ_TEST_TASKS"):
+    TASKS = json.loads(_tasks)

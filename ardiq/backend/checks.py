@@ -7,7 +7,6 @@ from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning
-from django.core.exceptions import ImproperlyConfigured
 
 from ardiq import conf
 from ardiq.backend import finding, policy
@@ -23,10 +22,9 @@ def complaints(alias: str, queues: Iterable[str], options: Any) -> Iterator[Chec
             hint='Add "ardiq" to INSTALLED_APPS: its worker finds the tasks there.',
             id="ardiq.E016",
         )
-    try:
-        known = conf.aliases()
-    except ImproperlyConfigured:
+    if conf.complaints():
         return  # said by the checks of the ARDIQ setting
+    known = conf.aliases()
     for queue in sorted(set(queues) - set(known), key=str):
         yield Error(
             f"TASKS[{alias!r}]['QUEUES'] names {queue!r}, which is no queue of the ARDIQ setting.",

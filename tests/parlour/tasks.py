@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import Any
 
 from tests.parlour.origin import origin
@@ -86,3 +88,17 @@ def third_time(context: Any) -> int:
     if context.attempt < 3:
         raise ConnectionError(f"attempt {context.attempt}")
     return int(context.attempt)
+
+
+gate = threading.Event()
+
+
+@task()
+def waits() -> None:
+    while not gate.wait(0.01):
+        pass
+
+
+@task()
+def pid() -> int:
+    return os.getpid()
