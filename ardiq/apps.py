@@ -16,7 +16,7 @@ class ArdiqConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from ardiq import checks, references, tablechecks  # noqa: F401 - importing checks registers them
+        from ardiq import checks, references, serverchecks, tablechecks  # noqa: F401 - importing checks registers them
 
         references.install()
         # A tasks module that fails to import fails here, with its own traceback.

@@ -23,8 +23,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from ardiq import outbox, owners
-from ardiq.connection import broker
+from ardiq.connection import broker, is_new
 from ardiq.core.options import Options
+from ardiq.signals import announce, job_enqueued
 from ardiq.tables import Once, Outbox
 from ardiq.worker import faults
 
@@ -57,6 +58,7 @@ class Relay:
         self._troubled: set[str] = set()  # what has been logged and has not worked since
         self._failures = 0
         self._purge_at = 0.0
+        self._news: list[tuple[str, str, str]] = []  # jobs that are new in Redis: id, name, lane
 
     # -- life -------------------------------------------------------------------------------------
 
@@ -90,6 +92,7 @@ class Relay:
                     self._purge(alias)
                 for _ in range(ROUNDS):
                     count = self._sweep(alias, grace)
+                    self._announce()
                     pushed += count
                     if count < BATCH:
                         break
@@ -172,6 +175,9 @@ class Relay:
         stored = len(answers)
         if faults.armed and stored:
             faults.hit("after_push")
+        if job_enqueued.receivers:
+            new = (row for row, answer in zip(rows, answers, strict=False) if is_new(answer))
+            self._news += [(row.job, row.task, row.lane) for row in new]
         if error is not None:
             self._failures += 1
             self._trouble("redis", f"{len(rows) - stored} jobs wait in the outbox of {alias!r}", error)
@@ -183,6 +189,12 @@ class Relay:
             outbox.delete([row.id for row in rows[:stored]], alias)
             log.info("%d jobs were pushed out of the outbox of the database %s.", stored, alias)
         return stored
+
+    def _announce(self) -> None:
+        """Send ``job_enqueued``, with no rows locked: receivers may take their time, and use the ORM."""
+        news, self._news = self._news, []
+        if news:
+            announce(self._options.queue, news)
 
     # -- upkeep -----------------------------------------------------------------------------------
 

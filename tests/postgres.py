@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.server import free_port
+from tests.server import free_port, missing
 
 # As for Redis (tests/server.py): a killed test run leaves no server behind. SIGINT: do not wait for clients.
 _LEASH = '"$@" & read -r _; kill -INT $!; wait'
@@ -46,7 +44,7 @@ def why_not() -> str:
 def cluster() -> Iterator[str]:
     """The URL of its server, without the name of a database. It does not sync: it is not what is killed."""
     if reason := why_not():
-        pytest.skip(reason)
+        missing(reason, "postgresql")
     user = _user()
     directory = tempfile.mkdtemp(prefix="ardiq-postgres-")
     if user:

@@ -3,7 +3,9 @@
 What differs between a test and its subprocesses comes through the environment:
 
 ``ARDIQ_TEST_SETTINGS``  the setting ARDIQ as JSON
-``ARDIQ_TEST_DATABASE``  file of the SQLite database, or the URL of one of PostgreSQL; in memory without it
+``ARDIQ_TEST_DATABASE``  file of the SQLite database, in memory without it; or the URL of a postgresql:// or
+                         mysql:// one
+``ARDIQ_TEST_DATABASE_OPTIONS``  OPTIONS of such a one, as JSON
 ``ARDIQ_TEST_APPS``      more apps, separated by commas, such as tests.shop
 ``ARDIQ_TEST_TASKS``     the setting TASKS as JSON; without it there is none
 ``ARDIQ_TEST_DEBUG``     DEBUG is on when this is set
@@ -58,15 +60,20 @@ TEMPLATES = [
 ]
 
 _database = urlsplit(os.environ.get("ARDIQ_TEST_DATABASE", ":memory:"))
+if _database.scheme == "mysql":
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{_database.scheme}",
         "NAME": _database.path[1:],
         "USER": _database.username,
         "HOST": _database.hostname,
         "PORT": _database.port,
+        "OPTIONS": json.loads(os.environ.get("ARDIQ_TEST_DATABASE_OPTIONS", "{}")),
     }
-    if _database.scheme == "postgresql"
+    if _database.scheme in ("postgresql", "mysql")
     else {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("ARDIQ_TEST_DATABASE", ":memory:"),

@@ -57,6 +57,7 @@ FLOORS: dict[str, int] = {
     "outbox": 4,
     "relay": 4,
     "tablechecks": 4,
+    "serverchecks": 3,
     "once": 3,
     "admin": 4,
     "adminui": 4,

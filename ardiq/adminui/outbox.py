@@ -9,6 +9,7 @@ from django.db import connections, router
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.timesince import timesince
@@ -23,10 +24,10 @@ from ardiq.models import Outbox
 class OutboxAdmin(ReadOnlyAdmin):
     """Read only: rows are written by transactions and deleted when Redis has their jobs."""
 
-    list_display = ["task_name", "job_id", "queue", "lane", "age", "attempts", "last_error"]
+    list_display = ["task_name", "job_id", "queue", "lane", "age", "bytes", "attempts", "last_error"]
     list_filter = ["queue"]
     search_fields = ["job", "task"]
-    fields = ["task_name", "job_id", "queue", "lane", "created", "age", "size", "attempts", "last_error"]
+    fields = ["task_name", "job_id", "queue", "lane", "created", "age", "bytes", "attempts", "last_error"]
     readonly_fields: ClassVar[Any] = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Outbox]:
@@ -62,10 +63,14 @@ class OutboxAdmin(ReadOnlyAdmin):
     def job_id(self, row: Outbox) -> str:
         return plain(row.job, 200)
 
-    @admin.display(description=gettext_lazy("waits since"), ordering="created")
+    @admin.display(description=gettext_lazy("waiting for"), ordering="created")
     def age(self, row: Outbox) -> str:
         now = timezone.now()
         return timesince(min(row.created, now), now)
+
+    @admin.display(description=gettext_lazy("size"), ordering="size")
+    def bytes(self, row: Outbox) -> str:
+        return filesizeformat(row.size)
 
     @admin.display(description=gettext_lazy("last error"), ordering="error")
     def last_error(self, row: Outbox) -> str:

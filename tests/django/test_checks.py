@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.checks import Error, Warning, run_checks
 
-from ardiq.checks import check_settings
+from ardiq.checks import check_settings, check_settings_for_deployment
 
 
 def ids(settings: Any, setting: object) -> list[str]:
@@ -38,6 +38,10 @@ def test_good_settings_pass(settings: Any) -> None:
         ({"default": {"REDIS_OPTIONS": None}}, ["ardiq.E011"]),
         ({"default": {"SERIALIZER": "json.dumps"}}, ["ardiq.E012"]),
         ({"default": {"TIME_ZONE": "x"}}, ["ardiq.E013"]),
+        ({"default": {"SIGNING_KEY": ""}}, ["ardiq.E014"]),
+        ({"default": {"PROPAGATE": ["nothing"]}}, ["ardiq.E015"]),
+        ({"default": {"THREADS": 0}}, ["ardiq.E007"]),
+        ({"default": {"DURABLE": "yes"}}, ["ardiq.E009"]),
         ({"default": {"CONCURRENCY": 0}, "mail": {"JITTER": 1}}, ["ardiq.E007", "ardiq.E009"]),
     ],
 )
@@ -66,6 +70,37 @@ def test_an_embedded_server_in_production_is_a_warning(
         == expected
     )
     assert all(isinstance(found, Warning) and found.hint for found in check_settings())
+
+
+@pytest.mark.parametrize(("signing", "expected"), [(True, []), (False, ["ardiq.W005"])])
+def test_a_format_of_ones_own_without_signatures(settings: Any, signing: bool, expected: list[str]) -> None:
+    """A, S3: whoever can write to Redis would choose what pickle reads."""
+    formats = {"SERIALIZER": "pickle.dumps", "DESERIALIZER": "pickle.loads", "SIGNING": signing}
+    assert ids(settings, {"default": formats}) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"SIGNING_KEY": "k3y of m@ny different letters, 50 of them or even more"}, []),
+        ({"SIGNING_KEY": "short"}, ["ardiq.W006"]),
+        ({"SIGNING_KEY": "ab" * 40}, ["ardiq.W006"]),
+        ({"SIGNING_KEY": ["k3y of m@ny different letters, 50 of them or even more", "old"]}, ["ardiq.W006"]),
+        ({"SIGNING_KEY": "django-insecure-with many different letters, 50 of them"}, ["ardiq.W006"]),
+        ({"SIGNING_KEY": "short", "SIGNING": False}, []),
+        ({"LEASE_MS": 1_000}, ["ardiq.W007"]),
+        ({"RESULT_TTL_MS": -1}, ["ardiq.W008"]),
+    ],
+)
+def test_what_is_fine_at_a_desk(settings: Any, options: dict[str, object], expected: list[str]) -> None:
+    """A: warned of under --deploy only, with a way out, and without a word of the key."""
+    assert ids(settings, {"default": options}) == []
+    found = check_settings_for_deployment()
+    assert [str(one.id) for one in found] == expected
+    assert all(one.hint and "short" not in one.msg for one in found)
+    settings.ARDIQ = {"default": {"NO": 1}}
+    assert check_settings_for_deployment() == []
 
 
 def test_checks_never_touch_the_network(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,11 @@ from django.utils import timezone
 
 from ardiq import Ardiq, Job, relay
 from ardiq.connection import broker
+from ardiq.core.events import Event
 from ardiq.enqueuing import Task
 from ardiq.models import Once, Outbox
 from ardiq.relay import Relay
+from ardiq.signals import job_enqueued
 from ardiq.store.scripts import Call
 from tests.django.conftest import Stored
 from tests.server import free_port
@@ -54,6 +56,24 @@ def test_what_is_left_is_pushed(app: Ardiq, leave: Leave, stored: Stored) -> Non
     queued = app.broker.store.run(Call(("LRANGE", lane, 0, -1), lambda reply: [id.decode() for id in reply]))
     assert queued == ids
     assert found.turn(NOW) == 0
+
+
+def test_who_listens_hears_of_it(app: Ardiq, leave: Leave) -> None:
+    """D4: job_enqueued is sent at the push, once for each job, with no rows locked; a receiver may fail."""
+    heard: list[tuple[str, str, bool]] = []
+
+    def listen(sender: object, event: Event, **kwargs: object) -> None:
+        heard.append((event.id, event.name, connection.in_atomic_block))
+        raise ValueError("ignored")
+
+    ids = leave(3)
+    job_enqueued.connect(listen)
+    try:
+        assert Relay(app.options).turn(NOW) == 3
+        assert Relay(app.options).turn(NOW) == 0
+    finally:
+        job_enqueued.disconnect(listen)
+    assert heard == [(id, "t", False) for id in ids]
 
 
 def test_young_rows_are_their_writers(app: Ardiq, leave: Leave) -> None:
@@ -153,7 +173,13 @@ def test_what_an_idle_turn_costs(app: Ardiq) -> None:
     found.turn(NOW)
     with CaptureQueriesContext(connection) as queries:
         found.turn(NOW)
-    assert len(queries) == 1
+    asked = [query["sql"] for query in queries if "ardiq" in query["sql"]]
+    assert len(asked) == 1, asked
+    plan = connection.ops.explain_query_prefix() if connection.vendor == "sqlite" else ""
+    if plan:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{plan} {asked[0]}")
+            assert "ardiq_outbox_queue" in str(cursor.fetchall())
     absent = Relay(app.options)
     with connection.schema_editor() as editor:
         editor.delete_model(Outbox)
