@@ -8,13 +8,15 @@ from __future__ import annotations
 from django.contrib import admin
 
 from ardiq.adminui.attached import JobsMixin
+from ardiq.adminui.dashboard import DashboardAdmin
 from ardiq.adminui.jobs import JobAdmin
 from ardiq.adminui.outbox import OutboxAdmin
 from ardiq.adminui.places import QueueAdmin, WorkerAdmin
-from ardiq.models import Job, Outbox, Queue, Worker
+from ardiq.models import Dashboard, Job, Outbox, Queue, Worker
 
-__all__ = ["JobAdmin", "JobsMixin", "OutboxAdmin", "QueueAdmin", "WorkerAdmin"]
+__all__ = ["DashboardAdmin", "JobAdmin", "JobsMixin", "OutboxAdmin", "QueueAdmin", "WorkerAdmin"]
 
+admin.site.register(Dashboard, DashboardAdmin)
 admin.site.register(Job, JobAdmin)
 admin.site.register(Queue, QueueAdmin)
 admin.site.register(Worker, WorkerAdmin)

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
@@ -19,6 +20,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
+from ardiq.adminui import live
 from ardiq.adminui.text import plain
 from ardiq.core.errors import BrokerError
 from ardiq.core.redact import safe_url
@@ -33,8 +35,9 @@ def shielded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @wraps(view)
     def shielded_view(self: RedisAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.refuse_strangers(request)
+        live.take(request)
         try:
-            return view(self, request, *args, **kwargs)
+            return live.answer(request, view(self, request, *args, **kwargs))
         except BrokerError as error:
             return self.unavailable(request, error)
 
@@ -82,8 +85,12 @@ class RedisAdmin(ReadOnlyAdmin):
     list_per_page = 50
     list_max_show_all = 200
 
-    class Media:
-        css = {"all": ["ardiq/admin.css"]}
+    live_regions = "#changelist .results"
+    """A selector of the parts of its pages that keep themselves up to date."""
+
+    @property
+    def media(self) -> forms.Media:
+        return super().media + forms.Media(css={"all": ["ardiq/admin.css"]}) + live.media(self.live_regions)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return False

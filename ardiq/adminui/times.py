@@ -33,6 +33,17 @@ def absolute(ms: int | None) -> str:
     return f"{formats.date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}.{fraction}"
 
 
+def clock(ms: int | None, *, seconds: bool = False) -> str:
+    """'09:41', or '09:41:07'; of another day than today the date as well."""
+    value = moment(ms)
+    if value is None:
+        return NOTHING
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    text = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
+    today = timezone.localtime().date() if settings.USE_TZ else datetime.now().date()
+    return text if local.date() == today else f"{formats.date_format(local, 'SHORT_DATE_FORMAT')} {text}"
+
+
 def relative(ms: int | None) -> str:
     """'12 s ago', 'in 3 h': short, for a column of a list."""
     value = moment(ms)

@@ -212,6 +212,7 @@ RULES: dict[str, Rule] = {
     "deserializer": Rule("E012", _importable),
     "time_zone": Rule("E013", _time_zone),
     "propagate": Rule("E015", propagate.fault),
+    "admin_refresh": whole(0, 3_600, unit=" of seconds"),
 }
 
 

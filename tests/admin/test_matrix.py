@@ -22,10 +22,11 @@ from tests.admin.conftest import LIST, Shop, SignIn, Work
 from tests.server import admin as raw
 
 EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "view_queue", "view_worker",
-         "view_outbox")  # fmt: skip
+         "view_outbox", "view_dashboard")  # fmt: skip
 NOBODY = {"nobody"}
 STAFF: set[str] = set()  # Django's own redirect from old addresses tells nothing
 SEE, QUEUE, WORKER, OUTBOX = {"view_job"}, {"view_queue"}, {"view_worker"}, {"view_outbox"}
+DASHBOARD = {"view_dashboard"}
 W = "f" * 32
 
 # name of an address: (permissions to get it, permissions to post to it)
@@ -47,7 +48,7 @@ ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
     "ardiq_job_do:delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),
     "job": (STAFF, STAFF),
 }
-for _model, _see in (("queue", QUEUE), ("worker", WORKER), ("outbox", OUTBOX)):
+for _model, _see in (("queue", QUEUE), ("worker", WORKER), ("outbox", OUTBOX), ("dashboard", DASHBOARD)):
     ADDRESSES |= {
         f"ardiq_{_model}_changelist": (_see, _see),
         f"ardiq_{_model}_add": (NOBODY, NOBODY),
@@ -94,6 +95,7 @@ def keys(shop: Shop, db: None) -> dict[str, str]:
     )
     return {
         "job": shop.add.enqueue_sync(1).id, "queue": shop.app.queue_name, "worker": W, "outbox": outbox.pk,
+        "dashboard": "one",
     }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ DEFAULTS = {
     "deserializer": None,
     "time_zone": "UTC",
     "propagate": (),
+    "admin_refresh": 5,
 }
 
 
@@ -228,8 +229,8 @@ def test_every_problem_at_once() -> None:
         ("priorities", True, "Did you mean PRIORITIES?"),
         ("PRIORITIES", False, "Did you mean priorities?"),
         ("redis_ulr", False, "Did you mean redis_url?"),
-        ("colour", False, "Known: backoff_ms, concurrency,"),
-        (7, True, "Known: BACKOFF_MS, CONCURRENCY,"),
+        ("colour", False, "Known: admin_refresh, backoff_ms,"),
+        (7, True, "Known: ADMIN_REFRESH, BACKOFF_MS,"),
     ],
 )
 def test_an_unknown_option_is_refused(key: Any, upper: bool, hint: str) -> None:

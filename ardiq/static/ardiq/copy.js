@@ -21,7 +21,10 @@ async function copy(text) {
   }
 }
 
-for (const code of document.querySelectorAll("[data-ardiq-copy]")) {
+function add(code) {
+  if (code.nextElementSibling?.classList.contains("ardiq-copy")) {
+    return;
+  }
   const button = document.createElement("button");
   button.type = "button";
   button.className = "button ardiq-copy";
@@ -33,3 +36,11 @@ for (const code of document.querySelectorAll("[data-ardiq-copy]")) {
   });
   code.after(button);
 }
+
+function decorate() {
+  document.querySelectorAll("[data-ardiq-copy]").forEach(add);
+}
+
+decorate();
+// Parts of the page that live.js has put in have none yet.
+document.addEventListener("ardiq:live", decorate);

@@ -1,0 +1,194 @@
+// Keeps parts of a page up to date: asks for the page again and puts what has changed in its place. Without this
+// module the page is as good as it was when it was loaded, and its Refresh link works.
+
+const script = document.querySelector("script[data-ardiq-live]");
+const selector = script.dataset.ardiqLive;
+const every = Math.max(2, Number(script.dataset.every)) * 1000;
+const SWITCH = "ardiq-live-off";
+const LONGEST = 60_000;
+
+let delay = every;
+let timer = 0;
+let tag = "";
+let asking = false;
+let staleSince = "";
+let waiting = null; // a newer page that would move rows under the pointer
+
+const bar = document.createElement("p");
+bar.className = "ardiq-live";
+const label = document.createElement("label");
+const box = document.createElement("input");
+box.type = "checkbox";
+const state = document.createElement("span");
+state.setAttribute("role", "status");
+state.setAttribute("aria-live", "polite");
+label.append(box, " ", script.dataset.live);
+bar.append(label, " ", state);
+
+function regions(page) {
+  return [...page.querySelectorAll(selector)];
+}
+
+// The keys of what a list shows, in order: the addresses of its rows.
+function rows(page) {
+  return regions(page).flatMap((region) =>
+    [...region.querySelectorAll("tbody th a[href]")].map((link) => link.getAttribute("href")),
+  );
+}
+
+// Whether somebody is at work in there: what they look at, mark or write must stay as it is.
+function busy() {
+  return (
+    document.querySelector("#changelist .action-select:checked") !== null ||
+    regions(document).some((region) => region.contains(document.activeElement) && document.activeElement !== region)
+  );
+}
+
+function tell(text, act) {
+  state.replaceChildren();
+  if (act) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button";
+    button.textContent = text;
+    button.addEventListener("click", act);
+    state.append(button);
+  } else if (state.textContent !== text) {
+    state.textContent = text;
+  }
+}
+
+function swap(page) {
+  const fresh = regions(page);
+  regions(document).forEach((region, number) => {
+    const next = fresh[number];
+    if (!next || next.innerHTML === region.innerHTML) {
+      return;
+    }
+    const open = [...region.querySelectorAll("details")].map((one) => one.open);
+    region.replaceChildren(...[...next.childNodes].map((node) => document.importNode(node, true)));
+    region.querySelectorAll("details").forEach((one, at) => {
+      one.open = open[at] ?? one.open;
+    });
+  });
+  waiting = null;
+  tell("");
+  document.dispatchEvent(new CustomEvent("ardiq:live"));
+}
+
+function offer(page) {
+  const known = new Set(rows(document));
+  const newer = rows(page).filter((row) => !known.has(row)).length;
+  const pointed = regions(document).some((region) => region.matches(":hover"));
+  if (known.size && newer && pointed) {
+    waiting = page;
+    tell(script.dataset.newer.replace("%s", newer), () => swap(waiting));
+  } else {
+    swap(page);
+  }
+}
+
+function stale() {
+  delay = Math.min(delay * 2, LONGEST);
+  staleSince ||= new Date().toLocaleTimeString(document.documentElement.lang || undefined);
+  tell(script.dataset.stale.replace("%s", staleSince));
+}
+
+function signIn() {
+  stop();
+  tell(script.dataset.again, () => location.reload());
+}
+
+async function ask() {
+  const address = new URL(location.href);
+  address.searchParams.set("_live", "1");
+  const headers = tag ? { "If-None-Match": tag } : {};
+  const answer = await fetch(address, { headers, redirect: "manual", cache: "no-store", credentials: "same-origin" });
+  if (answer.type === "opaqueredirect" || answer.status === 401 || answer.status === 403) {
+    signIn();
+    return;
+  }
+  if (answer.status !== 200 && answer.status !== 304) {
+    throw new Error(answer.status);
+  }
+  delay = every;
+  if (staleSince) {
+    staleSince = "";
+    tell("");
+  }
+  if (answer.status === 200) {
+    tag = answer.headers.get("ETag") || "";
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // Somebody may have begun to do something while the answer was on its way.
+    if (busy()) {
+      tag = "";
+    } else {
+      offer(page);
+    }
+  }
+}
+
+async function look() {
+  if (asking || document.hidden || busy()) {
+    return;
+  }
+  asking = true;
+  try {
+    await ask();
+  } catch {
+    stale();
+  } finally {
+    asking = false;
+  }
+}
+
+function next() {
+  clearTimeout(timer);
+  timer = setTimeout(async () => {
+    await look();
+    if (box.checked) {
+      next();
+    }
+  }, delay);
+}
+
+function stop() {
+  clearTimeout(timer);
+  box.checked = false;
+}
+
+box.addEventListener("change", () => {
+  try {
+    localStorage.setItem(SWITCH, box.checked ? "" : "1");
+  } catch {
+    // Without storage the switch holds for this page.
+  }
+  delay = every;
+  tell("");
+  if (box.checked) {
+    next();
+  } else {
+    clearTimeout(timer);
+  }
+});
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && box.checked) {
+    look().then(next);
+  }
+});
+
+const first = regions(document)[0];
+if (first) {
+  let off = "";
+  try {
+    off = localStorage.getItem(SWITCH);
+  } catch {
+    off = "";
+  }
+  box.checked = !off;
+  (document.querySelector("[data-ardiq-live-bar]") || first).before(bar);
+  if (box.checked) {
+    next();
+  }
+}
