@@ -17,8 +17,9 @@ from ardiq.adminui.reading import Reading
 from ardiq.adminui.snapshot import Snapshot, snapshot
 from ardiq.adminui.text import folds, plain
 from ardiq.alerts import alerts, name_of
+from ardiq.core.job import JobStatus
 from ardiq.core.outcome import Failure
-from ardiq.store import inspector
+from ardiq.store.browsing import STATUSES
 from ardiq.store.inspector import WorkerView
 
 RANGES = {60: "1h", 360: "6h", 1_440: "24h", 4_320: "72h"}  # minutes
@@ -97,7 +98,7 @@ class Page:
 
     def tiles(self) -> list[dict[str, Any]]:
         shown = []
-        for status in (inspector.STATUSES[1], inspector.STATUSES[0], *inspector.STATUSES[2:]):
+        for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, *STATUSES[2:]):
             count = sum(one.seen.counts.statuses[status] for one in self.found)
             state = status.value
             shown.append({
@@ -111,9 +112,9 @@ class Page:
         page = self.admin.url("change", one.queue, model="queue") if self.may("view_queue") else ""
         return {
             "name": one.queue, "url": page,
-            "waiting": number(statuses[inspector.STATUSES[1]]),
+            "waiting": number(statuses[JobStatus.QUEUED]),
             "oldest": times.span((seen.now - oldest) / 1000) if oldest else times.NOTHING,
-            "running": number(statuses[inspector.STATUSES[2]]),
+            "running": number(statuses[JobStatus.RUNNING]),
             "failed": number(one.statistics.total.failed), "workers": number(len(seen.working())),
             "paused": [pause.lane for pause in seen.pauses],
         }  # fmt: skip
