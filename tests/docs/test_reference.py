@@ -30,7 +30,7 @@ from ardiq.models import Dashboard, Job, Outbox, Queue, Schedule, Worker
 from ardiq.overrides import CallOptions
 from ardiq.store import findings, keys
 from ardiq.worker import log
-from tests.docs.pages import code, rows
+from tests.docs.pages import ROOT, code, rows
 
 
 def names(page: str, first: str, column: int = 0) -> list[str]:
@@ -129,6 +129,23 @@ def test_permissions_of_the_admin() -> None:
         defined |= {f"{action}_{options.model_name}" for action in options.default_permissions}
         defined |= {codename for codename, _ in options.permissions}
     assert set(names("how-to/admin.md", "Permission")) == defined
+
+
+def test_options_of_django_tasks() -> None:
+    from ardiq.backend import policy
+
+    page = "reference/django-tasks.md"
+    said = {*names(page, "Task option"), *names(page, "Task option", 1)}
+    assert set(policy.NAMES) <= said
+
+
+def test_cases_of_django() -> None:
+    """Each of Django's tests is said to stand for by one that exists here."""
+    text = "".join(path.read_text() for path in (ROOT / "tests" / "django_tasks").glob("test_*.py"))
+    for _, ours, outcome in rows("reference/django-tasks.md", "Of Django"):
+        tests = re.findall(r"`(\w+)`", ours)
+        assert tests or outcome.startswith("not applicable: "), outcome
+        assert all(f"def {name}(" in text for name in tests), ours
 
 
 def test_check_ids() -> None:
