@@ -1,7 +1,7 @@
 """System checks of the ARDIQ setting: ``ardiq.E0xx`` as listed in ``core/rules.py``; never the network.
 
 Those of databases are in tablechecks.py, those that ask the servers in serverchecks.py, those of TASKS in
-backend/checks.py. From W006 on only under ``--deploy``.
+backend/checks.py. W006 to W008 only under ``--deploy``.
 
 ====  ==========================================================================
 W001  REDIS_URL is ``embedded://`` while DEBUG is off
@@ -9,6 +9,7 @@ W005  SERIALIZER is set and SIGNING is off
 W006  SIGNING_KEY is short, or one that startproject makes
 W007  LEASE_MS is so short that a pause of a worker costs it
 W008  results are kept for ever
+W009  REDIS_URL is ``fake://`` outside of tests
 ====  ==========================================================================
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Sequence
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import mail
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from ardiq import conf
@@ -55,6 +57,10 @@ def _doubts(options: Options) -> Iterator[CheckMessage]:
         what = "starts a server of its own (embedded://) while DEBUG is off"
         hint = "Run a Redis or Valkey server in production and name it in REDIS_URL."
         yield _doubt("W001", options, "REDIS_URL", what, hint)
+    if options.redis_url.startswith("fake:") and not hasattr(mail, "outbox"):  # which tests leave there
+        what = "is fake://, which lives inside one process: no worker sees its jobs"
+        hint = "Keep fake:// for tests; use embedded:// for development, a server in production."
+        yield _doubt("W009", options, "REDIS_URL", what, hint)
     if options.serializer is not None and not options.signing:
         what = "is set while SIGNING is off, so that whoever can write to Redis chooses what it reads"
         hint = "Leave SIGNING on, above all with a format that can run code, such as pickle."

@@ -6,7 +6,9 @@ Importing this needs no configured settings, and nothing here touches the networ
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +28,7 @@ WATCHED = {"ARDIQ", "TIME_ZONE", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "BASE_DIR
 _options: dict[str, Options] = {}
 _keys: list[tuple[bytes, ...]] = []
 _version = [object()]
+_places: list[str] = []
 
 
 def defaults() -> dict[str, object]:
@@ -62,7 +65,7 @@ def options(alias: str = DEFAULT_ALIAS) -> Options:
         raise ImproperlyConfigured("\n".join(map(str, found)))
     given = _filled(queues[alias])
     given["REDIS_URL"] = locate(given["REDIS_URL"])
-    return _options.setdefault(alias, Options.build(alias, given, upper=True))
+    return _options.setdefault(alias, _placed(Options.build(alias, given, upper=True)))
 
 
 def says(alias: str, option: str) -> bool:
@@ -86,7 +89,25 @@ def merged(queue: str, given: Mapping[str, object]) -> Options:
             base.pop(option, None)
     built = Options.build(queue, given, **base)
     url = locate(built.redis_url) if _have_settings() else built.redis_url
-    return built if url == built.redis_url else Options.build(queue, {**given, "redis_url": url}, **base)
+    if url != built.redis_url:
+        built = Options.build(queue, {**given, "redis_url": url}, **base)
+    return _placed(built)
+
+
+@contextmanager
+def elsewhere(url: str) -> Iterator[None]:
+    """Meanwhile every queue lives at this URL, whatever settings and code say. For tests."""
+    _places.append(url)
+    _changed()
+    try:
+        yield
+    finally:
+        _places.remove(url)
+        _changed()
+
+
+def _placed(built: Options) -> Options:
+    return replace(built, redis_url=locate(_places[-1]), redis_options={}) if _places else built
 
 
 def known_aliases() -> list[str]:
@@ -178,9 +199,13 @@ def _shape(message: str, hint: str) -> Complaint:
 
 def _forget(*, setting: str, **kwargs: object) -> None:
     if setting in WATCHED:
-        _options.clear()
-        _keys.clear()
-        _version[0] = object()
+        _changed()
+
+
+def _changed() -> None:
+    _options.clear()
+    _keys.clear()
+    _version[0] = object()
 
 
 setting_changed.connect(_forget, dispatch_uid="ardiq.conf")

@@ -69,8 +69,12 @@ class Broker:
             # What belongs to a loop refers to it, so that loops which have ended would never be let go of.
             for old in [one for one in self._loops if one.is_closed()]:
                 del self._loops[old]
-            half = self._loops[loop] = LoopBroker(self.endpoint, self.keys, self.limit)
+            half = self._loops[loop] = self.half()
         return half
+
+    def half(self) -> LoopBroker:
+        """A new one for the loop that runs here."""
+        return LoopBroker(self.endpoint, self.keys, self.limit)
 
     def submit(self, job: NewJob) -> Answer:
         """Store one job from sync code (verbs.enqueue)."""
@@ -166,6 +170,8 @@ class LoopBroker:
 
 
 _brokers: dict[Any, Broker] = {}
+makers: list[type[Broker]] = [Broker]
+"""The last one makes brokers: the testing kit puts its own there for a while, which sees what is enqueued."""
 
 
 def broker(options: Options) -> Broker:
@@ -175,8 +181,14 @@ def broker(options: Options) -> Broker:
     key = (options.cache_key, options, signing)
     found = _brokers.get(key)
     if found is None:
-        found = _brokers[key] = Broker(options, signing)
+        found = _brokers[key] = makers[-1](options, signing)
     return found
+
+
+def forget(url: str) -> None:
+    """Keep no broker of the server at this URL."""
+    for key in [key for key in _brokers if key[0][0] == url]:
+        del _brokers[key]
 
 
 ids: list[str] = []  # made ahead; whoever takes one pops it

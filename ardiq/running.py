@@ -64,26 +64,30 @@ def build(
     around: Around | None = None,
     events: Events | None = None,
     limits: Limits | None = None,
+    kind: Callable[..., Worker] = Worker,
+    **more: Any,
 ) -> Worker:
-    """A worker of one queue that knows every task registered for it in this process."""
+    """A worker of one queue that knows every task registered for it in this process. ``more`` comes before
+    what is found here."""
     own = broker(options)
-    return Worker(
-        name=name or default_name(),
-        options=options,
-        codec=own.codec,
-        endpoint=own.endpoint,
-        find=Finder(queue),
-        hooks=lambda: hooks_of(queue),
-        around=around,
-        events=events or listening(),
-        about=about(options),
-        burst=burst,
-        listed_ms=lambda: _listed_ms(options),
-        isolation=(isolated.main, isolated.serve, isolated.nursery),
-        timetables=Timetables(queue),
-        limits=limits,
-        follow=following(queue, _courier.post),
-    )
+    found: dict[str, Any] = {
+        "name": name or default_name(),
+        "options": options,
+        "codec": own.codec,
+        "endpoint": own.endpoint,
+        "find": Finder(queue),
+        "hooks": lambda: hooks_of(queue),
+        "around": around,
+        "events": events or listening(),
+        "about": about(options),
+        "burst": burst,
+        "listed_ms": lambda: _listed_ms(options),
+        "isolation": (isolated.main, isolated.serve, isolated.nursery),
+        "timetables": Timetables(queue),
+        "limits": limits,
+        "follow": following(queue, _courier.post),
+    }
+    return kind(**{**found, **more})
 
 
 def listening() -> Events:

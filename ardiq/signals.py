@@ -62,6 +62,12 @@ def announce(queue: str, made: Iterable[tuple[str, str, str]]) -> None:
         job_enqueued.send_robust(sender=owners.task_of(queue, name), event=event)
 
 
+def send(event: Event, sender_of: SenderOf = owners.task_of) -> None:
+    """Send the signal of an event of a worker, here and now, if there is one."""
+    if signal := _SIGNALS.get(event.kind):
+        signal.send_robust(sender=sender_of(event.queue, event.name), event=event)
+
+
 class _Thread(threading.Thread):
     """Sends what it is handed, in order."""
 
@@ -90,7 +96,7 @@ class _Thread(threading.Thread):
 
     def _send(self, item: Event | Callable[[], None]) -> None:
         if isinstance(item, Event):
-            _SIGNALS[item.kind].send_robust(sender=self._sender_of(item.queue, item.name), event=item)
+            send(item, self._sender_of)
         else:
             item()
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 SINGLE = ("redis", "rediss", "valkey", "valkeys")
 GROUPS = tuple(f"{scheme}+{kind}" for kind in ("sentinel", "cluster") for scheme in SINGLE)
-SCHEMES = (*SINGLE, "unix", "embedded", *GROUPS)
+SCHEMES = (*SINGLE, "unix", "embedded", "fake", *GROUPS)
 
 _SENTINEL_PORT, _NODE_PORT = 26379, 6379
 _SENTINEL = "sentinel_"  # what begins so in a query is for the connections to the sentinels

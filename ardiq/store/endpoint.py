@@ -42,10 +42,6 @@ class Endpoint:
     """The server (or the group of servers) of a queue."""
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
-        if url.startswith("fake:"):
-            raise OptionError(
-                "fake:// belongs to the testing kit, which this release does not have; use embedded://."
-            )
         given = dict(options or {})
         try:
             address = parse(url)
@@ -90,6 +86,10 @@ class Endpoint:
             from ardiq.store import embedded
 
             url = embedded.ensure(Path(url.removeprefix("embedded://")))
+        elif url.startswith("fake://"):
+            from ardiq.store import fake
+
+            url = f"unix://{fake.server(url).path}"
         return {"socket_connect_timeout": CONNECT_TIMEOUT, **self._parsed(parse, url), **self.options}
 
     def _parsed(self, parse: Any, url: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ardiq.store.keys import Keys
-from ardiq.store.scripts import Call, Part, script
+from ardiq.store.scripts import Call, Part, ahead, script
 
 Offer = tuple[str, int, str, str, str, str, bytes]
 """name, occurrence ms, overlap, id, lane, unique slot or '', record behind its worker field."""
@@ -31,7 +31,7 @@ class ScheduleState:
 
 def now() -> Call:
     """Epoch ms by the clock of the server."""
-    return Call(("TIME",), lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000)
+    return Call(("TIME",), lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000 + ahead())
 
 
 def marks(keys: Keys, names: Sequence[str]) -> Call:

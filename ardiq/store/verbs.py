@@ -237,6 +237,13 @@ def counts(keys: Keys, lanes: Sequence[str]) -> Call:
     return script("counts").call(keys.prefix, [MOST_WORKERS, *lanes], list)
 
 
+def next_due(keys: Keys) -> Call:
+    """When the first of the scheduled jobs is due, epoch ms; 0 when there is none."""
+    return Call(
+        ("ZRANGE", keys.scheduled, 0, 0, "WITHSCORES"), lambda reply: int(float(reply[1])) if reply else 0
+    )
+
+
 def length(keys: Keys, lane: str) -> Call:
     return Call(("LLEN", keys.lane(lane)), int)
 

@@ -24,6 +24,8 @@ log = logging.getLogger("ardiq.worker")
 
 async def admit(store: AsyncStore) -> None:
     """Raises UnsafeServer when the server throws away live jobs, BrokerError when it cannot be asked now."""
+    if store.endpoint.url.startswith("fake://"):
+        return  # a server of this process has neither a limit nor a policy
     try:
         facts = await store.run(server.info())
     except Refused:

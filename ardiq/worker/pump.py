@@ -63,7 +63,7 @@ class Pump:
         self._commit, self._wake = commit, wake
         self._clock, self._pace = clock, pace
         self._register = register
-        self._burst, self._limits = burst, limits
+        self.burst_look, self._limits = BURST_LOOK if burst else 0.0, limits
         limits.holds(self.held)
         self._claims, self._waits = 0, False
         self._room = asyncio.Event()
@@ -123,7 +123,7 @@ class Pump:
             self._pace.measure()
             want = self._want()
             if want <= 0:
-                if self.brakes.quiet and self._burst and not self.held:
+                if self.brakes.quiet and self.burst_look and not self.held:
                     return
                 await self._wait_for_room()
                 continue
@@ -132,7 +132,7 @@ class Pump:
                 continue
             if not claimed.jobs:
                 empty += 1
-                if self._burst and empty > 1 and not self.held:
+                if self.burst_look and empty > 1 and not self.held:
                     return
                 await self._idle(claimed.next_due)
                 continue
@@ -176,7 +176,7 @@ class Pump:
     async def _idle(self, next_due: int) -> None:
         """Sleep until a wake-up token comes, a job falls due, or it is time for a look of one's own."""
         nothing = not self.held
-        seconds = (BURST_LOOK if self._burst else IDLE) * random.uniform(0.9, 1.0)  # noqa: S311 - not in step
+        seconds = (self.burst_look or IDLE) * random.uniform(0.9, 1.0)  # noqa: S311 - not in step
         if self._options.lane_limits and self.held:
             # A lane that is full opens when one of its jobs ends, and no token tells of that.
             seconds = min(seconds, LIMITED_LOOK)

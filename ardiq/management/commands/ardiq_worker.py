@@ -100,10 +100,17 @@ class Command(BaseCommand):
             if options[option] is not None and options[option] < 1:
                 spelt = option.replace("_", "-")
                 raise CommandError(f"--{spelt} {options[option]}: give a whole number above 0.")
-        return [
+        found = [
             running.worker_options(name, concurrency=options["concurrency"], threads=options["threads"])
             for name in names
         ]
+        for one in found:
+            if one.redis_url.startswith("fake:") and processes.from_command_line(self):
+                raise CommandError(
+                    f"The queue {one.queue!r} lives on fake://, inside the process that enqueues, where this "
+                    "worker cannot see it; use embedded:// or the URL of a server."
+                )
+        return found
 
     def _limits(self, options: dict[str, Any]) -> Limits:
         most, resident = options["max_rss"], resident_mb()
