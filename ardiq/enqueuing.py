@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
-from ardiq import leaving, outbox, references, transactions
+from ardiq import following, leaving, outbox, references, transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, is_new, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
+from ardiq.core.following import Sending, followers
 from ardiq.core.job import tail_start
 from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL
@@ -70,22 +71,25 @@ class Prepared:
         lane = target.lane_in(broker)
         id = options.task_id or new_id()
         subject = options.subject or target.subject_of(self.args, self.kwargs)
-        call = broker.codec.encode(
-            CALL,
-            id.encode() + target.sealed,
-            [list(self.args), self.kwargs, target.meta_in(broker, subject)],
-            CALL_ROOT,
-        )
+        same = target.same
+        delay_ms = options.delay_ms or (same.debounce_ms if same else 0)
+        meta, sent = target.meta_in(broker, subject), None
+        if followers:
+            later = bool(delay_ms or options.schedule_ms)
+            sent = following.add(meta, Sending(id, target.name, broker.options.queue, lane, later))
+        whole = [list(self.args), self.kwargs, meta]
+        call = broker.codec.encode(CALL, id.encode() + target.sealed, whole, CALL_ROOT)
+        if sent is not None:
+            sent(len(call))
         if len(call) > broker.options.max_payload_bytes:
             raise self._too_large(call, broker)
-        same = target.same
         hash = same.hash(target.name, target.definition, self.args, self.kwargs) if same else ""
         return new_job(
             id,
             lane,
             target.name,
             call,
-            delay_ms=options.delay_ms or (same.debounce_ms if same else 0),
+            delay_ms=delay_ms,
             schedule_ms=options.schedule_ms,
             replace=options.replace,
             unique=hash if same and same.slot else "",
@@ -147,7 +151,9 @@ class Enqueuable(Generic[P, R]):
         encode, full = (
             broker.codec.encoder(CALL, ID_SIZE, self.sealed, root) for root in (CALL_ROOT[:2], CALL_ROOT)
         )
-        if broker.carrier is not None:
+        if followers:
+            encode = following.around(broker, self.name, lane, encode, full)
+        elif broker.carrier is not None:
             encode = broker.carrier.around(encode, full)
         most = broker.options.max_payload_bytes
         self.start = (broker, lane, tail_start(lane, self.name), encode, most)

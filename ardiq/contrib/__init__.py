@@ -1,1 +1,4 @@
-"""What joins ardiq to other software: each part imports what it needs, and nothing imports it."""
+"""ardiq and other packages: each file stands behind an extra of its own, and imports what that installs.
+
+Only commands import anything in here, where somebody asks for it. It may use every door, and spells no key.
+"""

@@ -87,10 +87,13 @@ def add_arguments(parser: CommandParser) -> None:
 def shown(file: str, port: str | int, parent: Sink | None = None) -> Shown:
     """What a command line asks for, each '' for nothing, and the supervisor that wants to know. Raises
     CommandError."""
-    return Shown(Path(file).absolute() if file else None, _address(str(port)) if port else None, parent)
+    return Shown(
+        Path(file).absolute() if file else None, address("--health-port", str(port)) if port else None, parent
+    )
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(option: str, text: str) -> tuple[str, int]:
+    """Where to listen: on this machine alone, unless an address is given. Raises CommandError."""
     host, _, port = text.rpartition(":")
     try:
         # A name would be looked up, and might lead to an address that others can reach.
@@ -100,5 +103,5 @@ def _address(text: str) -> tuple[str, int]:
     except ValueError:
         pass
     raise CommandError(
-        f"--health-port {text}: give a port, or an address and a port, as in 8001, 0.0.0.0:8001 or [::]:8001."
+        f"{option} {text}: give a port, or an address and a port, as in 8001, 0.0.0.0:8001 or [::]:8001."
     )

@@ -25,7 +25,7 @@ def supervise(name: str, count: int, burst: bool, ready: Callable[[], None], sho
 
     def start(number: int) -> Child:
         # Of two --name the last one counts.
-        own = ["--name", f"{name}.{number}", "--health-file=", "--health-port="]
+        own = ["--name", f"{name}.{number}", "--health-file=", "--health-port=", "--metrics-port="]
         return Child([*command, *own], {**os.environ, MEMBER: WATCHED if shown else "1"})
 
     supervisor = Supervisor(start, count, burst=burst)

@@ -25,6 +25,7 @@ from ardiq.core.errors import (
     NewerPayload,
     UnknownTask,
 )
+from ardiq.core.following import followers
 from ardiq.core.headers import read_headers
 from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
@@ -33,6 +34,7 @@ from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
 from ardiq.worker import faults, keeping
 from ardiq.worker.effects import Effects, run_once
+from ardiq.worker.following import follow, follow_sync
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import Judge
 
@@ -174,7 +176,12 @@ class Runner:
         """Run an async task to its verdict, in a context of its own."""
         try:
             call = self.admit(held)
-            outcome = call if isinstance(call, Outcome) else await self._run_async(held, *call)
+            if isinstance(call, Outcome):
+                outcome = call
+            elif followers:
+                outcome = await follow(self._run_async, held, self._judge.name, *call)
+            else:
+                outcome = await self._run_async(held, *call)
             if faults.armed and held.began:
                 faults.hit("after_task")
             # From here on nothing may cancel: a verdict that is made must reach the settler.
@@ -244,7 +251,10 @@ class Runner:
 
     def perform_sync(self, held: Held, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
         """Run a sync task in the calling thread, in a context of its own. Never raises an Exception."""
-        outcome = Context().run(self._run_sync, held, args, kwargs)
+        if followers:
+            outcome = Context().run(follow_sync, self._run_sync, held, self._judge.name, args, kwargs)
+        else:
+            outcome = Context().run(self._run_sync, held, args, kwargs)
         if faults.armed:
             faults.hit("after_task")
         return outcome

@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ardiq import running
 from ardiq.core.errors import ArdiqError, BrokerError
 from ardiq.core.options import Options
-from ardiq.management import banner, health, processes, reload
+from ardiq.management import banner, health, metrics, processes, reload
 from ardiq.management.queues import chosen
 from ardiq.upkeep import DjangoUpkeep
 from ardiq.worker import log as job_log
@@ -54,6 +54,7 @@ class Command(BaseCommand):
             help="restart when code changes; default: DEBUG",
         )
         health.add_arguments(parser)
+        metrics.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         self._member, mouth = processes.membership(), Mouth()
@@ -83,10 +84,11 @@ class Command(BaseCommand):
             lines.append(f"  health       {self._shown.url}")
         code = 1
         try:
-            if options["processes"]:
-                code = self._supervise(name, options["processes"], options["burst"], lines)
-            else:
-                code = running.complete(self._work(name, queues, options["burst"], lines, limits))
+            with metrics.served(options["metrics_port"]):
+                if options["processes"]:
+                    code = self._supervise(name, options["processes"], options["burst"], lines)
+                else:
+                    code = running.complete(self._work(name, queues, options["burst"], lines, limits))
         finally:
             self._leave_within(LEAVE, code)
         if speaks:
