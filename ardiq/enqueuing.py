@@ -11,7 +11,7 @@ from asgiref.sync import markcoroutinefunction, sync_to_async
 from ardiq import following, leaving, outbox, references, transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, is_new, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
-from ardiq.core.following import Sending, followers
+from ardiq.core.following import followers
 from ardiq.core.job import tail_start
 from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL
@@ -73,14 +73,11 @@ class Prepared:
         subject = options.subject or target.subject_of(self.args, self.kwargs)
         same = target.same
         delay_ms = options.delay_ms or (same.debounce_ms if same else 0)
-        meta, sent = target.meta_in(broker, subject), None
-        if followers:
-            later = bool(delay_ms or options.schedule_ms)
-            sent = following.add(meta, Sending(id, target.name, broker.options.queue, lane, later))
-        whole = [list(self.args), self.kwargs, meta]
-        call = broker.codec.encode(CALL, id.encode() + target.sealed, whole, CALL_ROOT)
-        if sent is not None:
-            sent(len(call))
+        meta = target.meta_in(broker, subject)
+        head = id.encode() + target.sealed
+        sent = following.add(meta, broker, id, target.name, lane, bool(delay_ms or options.schedule_ms))
+        call = broker.codec.encode(CALL, head, [list(self.args), self.kwargs, meta], CALL_ROOT)
+        sent(len(call))
         if len(call) > broker.options.max_payload_bytes:
             raise self._too_large(call, broker)
         hash = same.hash(target.name, target.definition, self.args, self.kwargs) if same else ""
@@ -151,10 +148,8 @@ class Enqueuable(Generic[P, R]):
         encode, full = (
             broker.codec.encoder(CALL, ID_SIZE, self.sealed, root) for root in (CALL_ROOT[:2], CALL_ROOT)
         )
-        if followers:
+        if followers or broker.carrier is not None:
             encode = following.around(broker, self.name, lane, encode, full)
-        elif broker.carrier is not None:
-            encode = broker.carrier.around(encode, full)
         most = broker.options.max_payload_bytes
         self.start = (broker, lane, tail_start(lane, self.name), encode, most)
         return self.start

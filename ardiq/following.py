@@ -34,10 +34,16 @@ def _reckon_anew() -> None:
             task.start = None
 
 
-def add(meta: dict[str, Any], sending: Sending) -> Sent:
+def _nobody(size: int) -> None:
+    """Is told nothing."""
+
+
+def add(meta: dict[str, Any], broker: Broker, id: str, name: str, lane: str, delayed: bool) -> Sent:
     """Put the headers of all followers among the options of a call; those of the caller come first. Answers
     whom to tell when it is encoded."""
-    headers, sent = following.send(sending)
+    if not following.followers:
+        return _nobody
+    headers, sent = following.send(Sending(id, name, broker.options.queue, lane, delayed))
     given = dict(meta.get("headers") or {})
     for name, value in headers.items():
         try:
@@ -50,12 +56,14 @@ def add(meta: dict[str, Any], sending: Sending) -> Sent:
 
 
 def around(broker: Broker, name: str, lane: str, plain: Encode, full: Encode) -> Encode:
-    """An encoder of plain calls that tells followers, and adds what there is to carry."""
-    carrier, queue = broker.carrier, broker.options.queue
+    """An encoder of plain calls that tells followers, if there are any, and adds what there is to carry."""
+    carrier = broker.carrier
+    if carrier is not None and not following.followers:
+        return carrier.around(plain, full)
 
     def encode(head: bytes, call: Any) -> bytes:
         meta = {"context": taken} if carrier is not None and (taken := carrier.take()) else {}
-        sent = add(meta, Sending(head.decode(), name, queue, lane, False))
+        sent = add(meta, broker, head.decode(), name, lane, False)
         encoded = full(head, [*call, meta]) if meta else plain(head, call)
         sent(len(encoded))
         return encoded

@@ -29,13 +29,22 @@ def _end(ended: Ended, outcome: Outcome) -> Outcome:
     return outcome
 
 
-async def follow(run: Callable[..., Awaitable[Outcome]], held: Held, worker: str, *call: Any) -> Outcome:
+async def follow(run: Callable[..., Awaitable[Outcome]], worker: str, held: Held, *call: Any) -> Outcome:
     """Run an async body, in the context of its job."""
     ended = _begin(held, worker)
     return _end(ended, await run(held, *call))
 
 
-def follow_sync(run: Callable[..., Outcome], held: Held, worker: str, *call: Any) -> Outcome:
-    """Run a sync body, in the context of its job."""
-    ended = _begin(held, worker)
-    return _end(ended, run(held, *call))
+Sync = Callable[[Held, list[Any], dict[str, Any]], Outcome]
+
+
+def followed(run: Sync, worker: str) -> Sync:
+    """What runs a sync body, in the context of its job."""
+    if not following.followers:
+        return run
+
+    def follow(held: Held, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
+        ended = _begin(held, worker)
+        return _end(ended, run(held, args, kwargs))
+
+    return follow

@@ -34,7 +34,7 @@ from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
 from ardiq.worker import faults, keeping
 from ardiq.worker.effects import Effects, run_once
-from ardiq.worker.following import follow, follow_sync
+from ardiq.worker.following import follow, followed
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import Judge
 
@@ -179,7 +179,7 @@ class Runner:
             if isinstance(call, Outcome):
                 outcome = call
             elif followers:
-                outcome = await follow(self._run_async, held, self._judge.name, *call)
+                outcome = await follow(self._run_async, self._judge.name, held, *call)
             else:
                 outcome = await self._run_async(held, *call)
             if faults.armed and held.began:
@@ -251,10 +251,7 @@ class Runner:
 
     def perform_sync(self, held: Held, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
         """Run a sync task in the calling thread, in a context of its own. Never raises an Exception."""
-        if followers:
-            outcome = Context().run(follow_sync, self._run_sync, held, self._judge.name, args, kwargs)
-        else:
-            outcome = Context().run(self._run_sync, held, args, kwargs)
+        outcome = Context().run(followed(self._run_sync, self._judge.name), held, args, kwargs)
         if faults.armed:
             faults.hit("after_task")
         return outcome
