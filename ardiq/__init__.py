@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ardiq.version import __version__
 
 if TYPE_CHECKING:
+    from ardiq import errors
     from ardiq.api import Ardiq
-    from ardiq.core import errors
     from ardiq.core.context import JobContext, current_job
     from ardiq.core.errors import ArdiqError, BrokerError, NotEnqueued, Retry, TaskError
     from ardiq.core.job import JobStatus, id_for
@@ -91,7 +91,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "errors":
-        return import_module("ardiq.core.errors")
+        return import_module("ardiq.errors")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'ardiq' has no attribute {name!r}")

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+import ardiq.errors  # noqa: F401 - the errors of ardiq can be found by their names, also where SIGNING is off
 from ardiq.backend.origin import Task, TaskError, TaskResult, TaskResultStatus
 from ardiq.core.codec import Codec
 from ardiq.core.context import Facts
@@ -33,8 +34,8 @@ ENDED = (TaskResultStatus.SUCCESSFUL, TaskResultStatus.FAILED)
 
 # Failures that are recorded under names which are no classes, or not those that Django's backends record.
 CLASSES = {
-    "ardiq.Aborted": "ardiq.core.errors.JobAborted",
-    "ardiq.Superseded": "ardiq.core.errors.JobAborted",
+    "ardiq.Aborted": "ardiq.errors.JobAborted",
+    "ardiq.Superseded": "ardiq.errors.JobAborted",
     "ardiq.backend.performing.Unfit": "builtins.TypeError",
 }
 UNKNOWN = "unknown"  # the worker of a run that is not remembered: of very many, the latest are

@@ -124,3 +124,8 @@ class JobAborted(Interrupt):
 
 class JobHandedBack(Interrupt):
     """The worker stops, or lost its lease, and the job goes back to its queue."""
+
+
+# People import them from ardiq.errors; that is what tracebacks, results and dead letters call them, too.
+for _error in [one for one in globals().values() if isinstance(one, type) and one.__module__ == __name__]:
+    _error.__module__ = "ardiq.errors"

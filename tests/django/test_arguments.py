@@ -224,5 +224,5 @@ def test_a_row_that_is_gone_is_a_clear_failure(app: Ardiq, work: Work, colour: s
     result = job.result_sync()
     assert job.status_sync() is JobStatus.FAILED and ran == []
     assert result is not None and result.error is not None
-    assert result.error.type == "ardiq.core.errors.MissingRow"
+    assert result.error.type == "ardiq.errors.MissingRow"
     assert f"auth.user with primary key {pk} is not in the database 'default'" in result.error.message

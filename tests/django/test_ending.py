@@ -94,7 +94,7 @@ def test_a_result_that_cannot_be_kept(redis_url: str, queue_name: str, work: Wor
     first, second = (job.result_sync() for job in jobs)
     assert first is not None and second is not None
     assert [job.status_sync() for job in jobs] == [JobStatus.FAILED] * 2
-    assert first.error is not None and first.error.type == "ardiq.core.errors.EncodeError"
+    assert first.error is not None and first.error.type == "ardiq.errors.EncodeError"
     assert "encode result['nested'][0]" in first.error.message and "object" in first.error.message
     assert second.error is not None and "2,0" in second.error.message
     assert "MAX_RESULT_BYTES (1,000)" in second.error.message

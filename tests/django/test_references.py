@@ -168,7 +168,7 @@ def test_the_policy_decides_what_a_missing_row_means(
             work(app)
     result = job.result_sync()
     assert result is not None and result.error is not None and ran == []
-    assert result.error.type == "ardiq.core.errors.MissingRow"
+    assert result.error.type == "ardiq.errors.MissingRow"
     assert f"auth.user with primary key {pk} is not in the database 'default'" in result.error.message
     status, tries = {
         "fail": (JobStatus.FAILED, 1), "skip": (JobStatus.ABORTED, 1), "retry": (JobStatus.FAILED, 3),

@@ -66,7 +66,7 @@ def test_only_the_last_failure_counts(app: Ardiq, working: Make) -> None:
         for job in jobs:
             job.result_sync(timeout=20)
         (found,) = groups(app, 1)
-    assert (found.type, found.count) == ("ardiq.core.errors.Retry", 1)
+    assert (found.type, found.count) == ("ardiq.errors.Retry", 1)
     assert found.where.endswith(f"{HERE}:again")
 
 
@@ -91,9 +91,9 @@ def test_what_no_task_raised(
         found = {(one.type, one.where) for one in groups(app, 4)}
     assert found == {
         ("TypeError", "add"),
-        ("ardiq.core.errors.BadSignature", "add"),
-        ("ardiq.core.errors.EncodeError", "add"),
-        ("ardiq.core.errors.UnknownTask", "nobody.knows.it"),
+        ("ardiq.errors.BadSignature", "add"),
+        ("ardiq.errors.EncodeError", "add"),
+        ("ardiq.errors.UnknownTask", "nobody.knows.it"),
     }
 
 
@@ -143,6 +143,6 @@ def test_crashes_and_failures_of_real_workers(workers: Workers, app: Ardiq, redi
     app.ref("exit").enqueue_sync()
     until(lambda: len(app.dead_letters_sync()) == 3, 30)
     assert {(one.type, one.where, one.count) for one in app.failure_groups_sync()} == {
-        ("ardiq.core.errors.JobCrashed", "kill", 1),
+        ("ardiq.errors.JobCrashed", "kill", 1),
         ("SystemExit", "tests/shop/tasks.py:leave", 2),
     }

@@ -102,7 +102,7 @@ def test_a_call_of_a_later_release(
         for job in jobs:
             found = result(job)
             assert (found.status, found.tries) == (JobStatus.FAILED, 0)
-            assert found.error is not None and found.error.type == "ardiq.core.errors.NewerPayload"
+            assert found.error is not None and found.error.type == "ardiq.errors.NewerPayload"
     assert ran == []
 
 

@@ -161,7 +161,7 @@ def test_a_requested_retry(app: Ardiq, working: Make) -> None:
         found = result(later.enqueue_sync())
     assert (len(seen), found.status, found.tries) == (3, JobStatus.FAILED, 3)
     assert found.error is not None and (found.error.type, found.error.message) == (
-        "ardiq.core.errors.Retry", "not ready",
+        "ardiq.errors.Retry", "not ready",
     )  # fmt: skip
     assert seen[1] - seen[0] >= 0.2 > seen[2] - seen[1]
 

@@ -1,0 +1,51 @@
+"""Every error that ardiq raises, under the name that people import them by and that results show."""
+
+from __future__ import annotations
+
+from ardiq.core.errors import (
+    ArdiqError,
+    BadPayload,
+    BadSignature,
+    BrokerError,
+    EncodeError,
+    Interrupt,
+    JobAborted,
+    JobCrashed,
+    JobExpired,
+    JobHandedBack,
+    JobTimedOut,
+    MissingRow,
+    NewerPayload,
+    NotEnqueued,
+    OptionError,
+    QueueFull,
+    Retry,
+    TaskError,
+    TooLarge,
+    UnknownTask,
+    UnsafeServer,
+)
+
+__all__ = [
+    "ArdiqError",
+    "BadPayload",
+    "BadSignature",
+    "BrokerError",
+    "EncodeError",
+    "Interrupt",
+    "JobAborted",
+    "JobCrashed",
+    "JobExpired",
+    "JobHandedBack",
+    "JobTimedOut",
+    "MissingRow",
+    "NewerPayload",
+    "NotEnqueued",
+    "OptionError",
+    "QueueFull",
+    "Retry",
+    "TaskError",
+    "TooLarge",
+    "UnknownTask",
+    "UnsafeServer",
+]
