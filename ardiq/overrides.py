@@ -72,7 +72,7 @@ def checked(
             f"options() knows no {sorted(unknown)[0]!r}; it takes {known}, delay, schedule, expire."
         )
     for name in ("delay_ms", "schedule_ms", "expire_ms", *NEVER_NEGATIVE):
-        if given.get(name) is not None:
+        if given.get(name) is not None or (name in given and getattr(PLAIN, name) is not None):
             _check_ms(name, given[name])
     _check_switches(given)
     merged = dataclasses.replace(base, **given)

@@ -117,3 +117,10 @@ def test_wrong_settings_reach_the_system_check_although_there_are_tasks(setting:
     )
     assert done.returncode == 1 and code in done.stderr and "HINT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["delay_ms", "schedule_ms", "expire_ms"])
+def test_none_is_no_time(nowhere: Ardiq, name: str) -> None:
+    """C3: a value that somebody forgot to fill in is not taken for 0, which would be at once, or never."""
+    with pytest.raises(TypeError, match=f"{name}=None: give a whole number of milliseconds"):
+        nowhere.ref("task").options(**{name: None})
