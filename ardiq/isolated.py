@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+from ctypes import c_double
 from multiprocessing import current_process, parent_process
 
 from ardiq.worker import isolation, processes, serving
@@ -20,18 +21,18 @@ NURSERY_PATH = "ARDIQ_NURSERY_PATH"  # sys.path of the worker, which a fork serv
 log = logging.getLogger("ardiq.worker")
 
 
-def main(line: socket.socket, errand: Errand) -> None:
+def main(line: socket.socket, errand: Errand, end: c_double) -> None:
     """Run the job of the errand in this process; its settlement goes back over the line."""
     isolation.alone()
     set_up()
-    isolation.work(Line(line), errand, _parts(errand.queue))
+    isolation.work(Line(line), errand, _parts(errand.queue), end)
 
 
-def serve(line: socket.socket, queue: str, worker: str) -> None:
+def serve(line: socket.socket, queue: str, worker: str, end: c_double) -> None:
     """Run jobs of the queue for this worker, one after the other, as they come over the line."""
     isolation.alone(group=True)
     set_up()
-    serving.serve(Line(line), worker, _parts(queue), _load)
+    serving.serve(Line(line), worker, _parts(queue), _load, end)
 
 
 def _load(module: str) -> None:

@@ -83,13 +83,16 @@ def find(own: Broker, options: dict[str, Any]) -> tuple[list[str], int, bool]:
 
 
 def act(own: Broker, word: str, ids: Sequence[str], status: dict[str, str]) -> dict[str, str]:
-    """Do it; {id: why it was not done, '' when it was}."""
+    """Do it; {id: why it was not done, '' when it was}. ``status`` says then what an abort did."""
     if word == "aborted":
         ttl = own.options.result_ttl_ms
-        calls = [verbs.abort(own.keys, id, ttl, pack_abort(own.codec, id)) for id in ids]
-        told: Iterable[bool] = own.store.run_many(calls)
+        calls = [verbs.abort(own.keys, id, ttl, pack_abort(own.codec, id), int) for id in ids]
         late = "is {}: there is nothing to stop, or it was told before"
-        return {id: "" if done else late.format(status[id]) for id, done in zip(ids, told, strict=True)}
+        refused = {}
+        for id, done in zip(ids, own.store.run_many(calls), strict=True):
+            refused[id] = "" if done else late.format(status[id])
+            status[id] = "told to stop" if done == verbs.TOLD else "aborted" if done else status[id]
+        return refused
     if word == "deleted":
         gone: dict[str, bool] = own.store.run(letters.delete(own.keys, ids))
         return {id: "" if done else "is running; abort it first" for id, done in gone.items()}

@@ -38,11 +38,6 @@ def line(value: object, most: int = 500) -> str:
     return plain(value, most).replace("\n", "\\n").replace("\t", " ")
 
 
-def some(count: int, word: str) -> str:
-    """'1 job', '2 jobs'."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def clip(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
 

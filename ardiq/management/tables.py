@@ -53,6 +53,13 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
 
+    def capped(self, most: int) -> Table:
+        """The first rows of it, and how many that are."""
+        if len(self.rows) <= most:
+            return self
+        title = f"{self.title.partition(';')[0]}; {most} of {len(self.rows)} fit here"
+        return Table(title, self.columns, self.rows[:most])
+
     def fitted(self, room: int | None) -> tuple[list[int], list[int]]:
         """Which columns to show in so many cells (None: any number), and how wide each of them is."""
         shown = list(range(len(self.columns)))
@@ -120,13 +127,15 @@ def shortened(text: str, cells: int, side: str = "end") -> str:
     return "…" + text if side == "start" else text + "…"
 
 
-def laid_out(blocks: Iterable[Block], room: int | None) -> Iterator[list[Cell]]:
-    """Every line of a page, as pieces to be written one behind the other."""
+def laid_out(blocks: Iterable[Block], room: int | None, rows: int | None = None) -> Iterator[list[Cell]]:
+    """Every line of a page, as pieces to be written one behind the other; so many rows of each table."""
     for block in blocks:
         if not isinstance(block, Table):
             yield from _wrapped(block, room)
             continue
         yield []
+        if rows is not None:
+            block = block.capped(rows)
         yield [Cell(shortened(block.title, room or LONGEST), "head")]
         for cells in block.lines(room) if block.rows else ():
             gaps = [" " * INDENT, *[" " * GAP] * (len(cells) - 1)]
@@ -147,6 +156,19 @@ def _wrapped(line: Line, room: int | None) -> Iterator[list[Cell]]:
     yield from ([Cell(text, last.style)] for text in rest)
 
 
+def fitting(blocks: Iterable[Block], room: int, height: int) -> list[list[Cell]]:
+    """A page in so many lines, if that can be: first without empty lines between its tables, then with fewer
+    rows of each. What stands last must not fall off the end, for that is what went wrong."""
+    page, lines = list(blocks), []
+    for rows, tight in ((None, False), (None, True), (10, True), (5, True), (3, True), (2, True), (1, True)):
+        lines = list(laid_out(page, room, rows))
+        if tight:
+            lines = [line for line in lines if line]
+        if len(lines) <= height:
+            return lines
+    return cropped(lines, height)
+
+
 def cropped(lines: list[list[Cell]], room: int) -> list[list[Cell]]:
     """As many lines as there is room for, the last of which tells of more."""
     if len(lines) <= room:
@@ -156,6 +178,12 @@ def cropped(lines: list[list[Cell]], room: int) -> list[list[Cell]]:
 
 
 # -- words ----------------------------------------------------------------------------------------
+
+
+def some(count: int, word: str) -> str:
+    """'1 job', '2 jobs'."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
 
 NOTHING = Cell("-", "dim")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TextIO
 
-from ardiq.management.tables import Block, Cell, Line, Style, cropped, laid_out
+from ardiq.management.tables import Block, Cell, Line, Style, fitting, laid_out
 
 COLOURS: dict[Style, str] = {
     "head": "bold", "good": "green", "warn": "yellow", "bad": "bold red", "dim": "dim",
@@ -71,7 +71,8 @@ class Plain:
         try:
             self._out.write(_ENTER)
             while True:
-                lines = cropped(list(laid_out(page(), self._room)), shutil.get_terminal_size().lines)
+                size = shutil.get_terminal_size()
+                lines = fitting(page(), size.columns, size.lines)
                 text = "\n".join(_text(pieces) + _REST_OF_LINE for pieces in lines)
                 self._out.write(f"{_TOP}{text}{_REST}")
                 self._out.flush()
@@ -117,7 +118,7 @@ class Rich:
 
         with Live(console=self._console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
             while True:
-                lines = cropped(self._lines(page()), self._console.height)
+                lines = fitting(page(), self._console.width, self._console.height)
                 live.update(self._text(lines), refresh=True)
                 time.sleep(seconds)
 

@@ -16,7 +16,9 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``groups``            zset    fingerprint -> time of its latest failure, ms
 ``wake``              list    one wake-up token at most; losing it costs a poll, never a job
 ``unique:<hash>``     string  the id that holds a unique slot; deleted only by its holder
+``unique:end:<id>``   string  end of a slot that a claim has freed, ms, should it be held again; expires later
 ``throttle:<hash>``   string  the id of the first job of a window; expires with the window
+``throttle:id:<id>``  string  the hash of the window that a job has begun; expires with the window
 ``series:<hash>``     string  start of a series of debounced calls, ms; expires when the series has to end
 ``subject:<hash>``    zset    id -> enqueued, ms: jobs about one object, the newest 1,000; may hold ids of
                               jobs that are gone. Expires when it has had no new job for long

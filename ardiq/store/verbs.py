@@ -7,7 +7,7 @@ time of the server that comes with the replies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -29,7 +29,8 @@ _RETRY = b"D"
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The answer to a claim. ``lost``: the lease has run out, and nothing was claimed."""
+    """The answer to a claim. ``lost``: the lease has run out, and nothing was claimed. ``elsewhere``: nothing
+    was claimed because what waits can start elsewhere only."""
 
     now: int
     next_due: int
@@ -39,6 +40,7 @@ class Claimed:
     lost: bool = False
     paused: bool = False
     """Of the queue, or of one of its lanes at least."""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +130,27 @@ def _claimed(reply: Any) -> Claimed:
         frozenset(id_text(id) for id in reply[3]),
         list(zip(ids, reply[5::2], strict=True)),
         paused=reply[2] & 2 == 2,
+        elsewhere=reply[2] & 4 == 4,
     )
 
 
+def scarce(most: int, tasks: Iterable[str]) -> str:
+    """The tasks of which a claim takes ``most`` at most, of all of them together."""
+    return "\n".join((str(max(0, most)), *tasks, ""))
+
+
 def claim(
-    keys: Keys, worker: str, number: int, lease_ms: int, most: int, lanes: Iterable[tuple[str, int]]
+    keys: Keys,
+    worker: str,
+    number: int,
+    lease_ms: int,
+    most: int,
+    lanes: Iterable[tuple[str, int]],
+    scarce: str = "",
 ) -> Call:
-    """Take up to ``most`` jobs; ``lanes`` in the order in which to drain them, each with a limit."""
-    argv: list[Part] = [worker, number, lease_ms, HOUSEKEEPING, most]
+    """Take up to ``most`` jobs; ``lanes`` in the order in which to drain them, each with a limit. ``scarce``
+    names tasks of which only few can start there."""
+    argv: list[Part] = [worker, number, lease_ms, HOUSEKEEPING, most, scarce]
     for lane, limit in lanes:
         argv += (lane, min(limit, most))
     return script("claim").call(keys.prefix, argv, _claimed)
@@ -218,9 +233,12 @@ def _refused(reply: Any) -> dict[str, str]:
     return {id_text(id): reason.decode() for id, reason in zip(reply[::2], reply[1::2], strict=True)}
 
 
-def abort(keys: Keys, id: str, ttl_ms: int, outcome: bytes) -> Call:
-    """Stop a job. Answers whether there was something to stop."""
-    return script("abort").call(keys.prefix, [id, max(ttl_ms, -1), outcome], bool)
+ABORTED, TOLD = 1, 2  # what ``abort`` answers of a job that waited, and of one that runs; 0 of any other
+
+
+def abort(keys: Keys, id: str, ttl_ms: int, outcome: bytes, answer: Callable[[Any], Any] = bool) -> Call:
+    """Stop a job. Answers whether there was something to stop; with ``int`` what was done."""
+    return script("abort").call(keys.prefix, [id, max(ttl_ms, -1), outcome], answer)
 
 
 def wait(keys: Keys, id: str, client: str) -> Call:

@@ -10,16 +10,20 @@ import logging
 import os
 from collections.abc import Callable
 
+from ardiq.core import events
 from ardiq.core.errors import BrokerError, JobCrashed
+from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
 from ardiq.core.retry import Ending, Outcome
 from ardiq.store.refusals import Refused
+from ardiq.worker.belief import Board
 from ardiq.worker.forked import Forked, Main
 from ardiq.worker.held import Clock, Held, Stop, interrupt_of
-from ardiq.worker.isolation import told_error
+from ardiq.worker.isolation import REPORT, TAKEN, told_error
 from ardiq.worker.judge import Judge
 from ardiq.worker.line import Message
 from ardiq.worker.log import one_line
+from ardiq.worker.pace import Pace
 from ardiq.worker.runner import Runner
 
 BEGIN = 300.0  # seconds that a child gets to set the project up in
@@ -57,6 +61,14 @@ class Apart:
         self._tell_to_stop = tell_to_stop
         self._most = min(options.concurrency, per_processor * processors())
         self._running = 0
+        self._board = Board()
+        self.pace = Pace(self._most, "auto")
+
+    @property
+    def spare(self) -> int:
+        """How many jobs it can take in, some of which may wait if they are quick."""
+        self.pace.measure()
+        return self._most + self.pace.extra - self._running
 
     @property
     def room(self) -> bool:
@@ -83,11 +95,13 @@ class Apart:
                     await hooks
         finally:
             self._running -= 1
+            self.pace.note()
             finished(held)
 
     async def _outcome(self, held: Held) -> Outcome | None:
         """How the job ended; None when its settlement is made, or it runs here after all."""
         try:
+            self._board.show(held.lease)
             return await self._elsewhere(held)
         except Refused as error:
             return self._put_off(held, f"is refused by Redis, as it would be again at once: {error}")
@@ -104,10 +118,13 @@ class Apart:
     async def _elsewhere(self, held: Held) -> Outcome | None:
         raise NotImplementedError
 
-    async def _first_word(self, child: Forked) -> Message | None:
-        """What a child says first of a job; None when it has died. TimeoutError when it says nothing."""
+    async def _first_word(self, held: Held, child: Forked) -> Message | None:
+        """What a child says first of a job that it has read; None when it has died. TimeoutError when it says
+        nothing."""
         async with asyncio.timeout(BEGIN):
-            return await child.receive()
+            while (message := await child.receive()) is not None and message[0] in (TAKEN, REPORT):
+                held.in_hand |= message[0] == TAKEN
+            return message
 
     def _begin(self, held: Held, message: Message) -> None:
         held.meta = message[1]
@@ -134,6 +151,27 @@ class Apart:
         for kind, delay_ms, error in message[2]:
             self._judge.tell(kind, held, error=told_error(error), delay_ms=delay_ms)
         self._judge.settled_elsewhere(held, (held.record.id, *message[1]))
+
+    def _not_begun(self, held: Held, how: str) -> Outcome:
+        """What becomes of a job that its process did not begin. One that had it in hand was reading its call,
+        and that is of the job: it is charged like any other death, and the next time it runs as a suspect."""
+        return (
+            self._crashed(held, how) if held.in_hand else self._put_off(held, f"{how} before the job began")
+        )
+
+    def _crashed(self, held: Held, how: str) -> Outcome:
+        if not held.lease.believed:
+            return Outcome(Ending.HANDED_BACK)  # it ended itself, as it has to
+        old, limit = held.record, self._options.crash_limit
+        crashes = min(old.crashes + 1, 255)
+        held.record = JobRecord(old.id, old.raw[:5] + b"%02x" % crashes + old.raw[7:])
+        held.record.flags |= FLAG_STARTED
+        error = JobCrashed(
+            f"The process that ran this job {how}; crash {crashes}, and CRASH_LIMIT is {limit}."
+        )
+        held.crashed = True
+        self._judge.tell(events.CRASHED, held, error=error)
+        return Outcome(Ending.CRASHED if crashes >= limit else Ending.HANDED_BACK, error=error)
 
     def _put_off(self, held: Held, how: str) -> Outcome:
         reason = f"the process of its own that the job needs {how}"

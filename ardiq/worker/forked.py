@@ -19,11 +19,13 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ardiq.worker.children import signal_name
+from ardiq.worker.isolation import REPORT
 from ardiq.worker.line import Frames, Message, framed
 
 LOOK = 1.0  # seconds between looks whether a child lives whose nursery has died
 LAST_WORDS = 0.2  # seconds after the death of a child in which the last that it has sent is read
 FORSAKEN = 255  # how multiprocessing says that a child has ended whose fork server has died
+UNREAD = 100  # reports of a job that may wait to be read; a child sends ten a second
 DEAD = 2.0  # seconds in which a killed process has gone, unless the kernel holds it
 
 # Not ``fork``: a worker has threads, connections and a loop, and none of them survives it in order.
@@ -48,6 +50,7 @@ class Forked(asyncio.Protocol):
         self._sentinel = -1
         self.over = False
         self.served, self.busy = 0, False  # jobs; whether it has one
+        self._reports = 0  # of those messages
 
     @property
     def pid(self) -> int:
@@ -85,11 +88,26 @@ class Forked(asyncio.Protocol):
                 return None
             self._news.clear()
             await self._news.wait()
-        return self._messages.popleft()
+        message = self._messages.popleft()
+        self._reports -= message[0] == REPORT
+        return message
+
+    def take(self) -> None:
+        """It has a job from now on."""
+        self.served, self.busy = self.served + 1, True
+
+    def put_down(self) -> None:
+        """It has none any more: what a thread that is left of one tells concerns nobody."""
+        self.busy, self._reports = False, 0
+        self._messages.clear()
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._messages.extend(self._frames.feed(data))
+            for message in self._frames.feed(data):
+                report = message[0] == REPORT
+                if self.busy and not (report and self._reports >= UNREAD):
+                    self._messages.append(message)
+                    self._reports += report
         except Exception:
             self.kill()  # a task has written to the line; nothing that comes can be told apart
             self._close()

@@ -45,6 +45,7 @@ class Held:
     over: bool = False  # its verdict is made: nothing can stop it any more
     again: bool = False  # it was told to stop a second time
     alone: bool = False  # it runs in a process of its own
+    in_hand: bool = False  # that process has it, and is about to read its call
     shares: bool = False  # it may have killed a worker, and runs among others all the same
     meta: dict[str, Any] | None = None  # the options of its call
     error: BaseException | None = None  # what it failed with

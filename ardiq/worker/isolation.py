@@ -17,7 +17,9 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from ctypes import c_double
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import current_process, parent_process
 from multiprocessing.connection import wait
 from typing import Any
@@ -32,8 +34,9 @@ from ardiq.core.options import Options
 from ardiq.core.outcome import Failure
 from ardiq.core.registry import Find
 from ardiq.core.reports import LINES_MOST
-from ardiq.core.retry import Outcome
+from ardiq.core.retry import Ending, Outcome
 from ardiq.store.verbs import Settlement
+from ardiq.worker.belief import Believer
 from ardiq.worker.chores import TICK, tick
 from ardiq.worker.held import Clock, Held
 from ardiq.worker.judge import ErrorHook, Judge
@@ -42,7 +45,7 @@ from ardiq.worker.line import Line
 from ardiq.worker.runner import Around, Runner
 
 NAME = "ardiq-suspect"
-BEGAN, ENDED, SETTLED, UNKNOWN, REPORT = "began", "ended", "settled", "unknown", "report"
+TAKEN, BEGAN, ENDED, SETTLED, UNKNOWN, REPORT = "taken", "began", "ended", "settled", "unknown", "report"
 PERIOD = 0.1  # seconds between reports of a job to its parent
 
 
@@ -233,16 +236,17 @@ class _Watch(threading.Thread):
                 os._exit(70)
 
 
-def work(line: Line, errand: Errand, parts: Parts) -> None:
-    """Run the job, send its settlement, and end this process whatever the task has left running."""
-    asyncio.run(_work(line, errand, parts))
+def work(line: Line, errand: Errand, parts: Parts, end: c_double) -> None:
+    """Run the job, send its settlement, and end this process whatever the task has left running. ``end``: of
+    the worker's lease (belief.py)."""
+    asyncio.run(_work(line, errand, parts, end))
     line.close()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-async def _work(line: Line, errand: Errand, parts: Parts) -> None:
+async def _work(line: Line, errand: Errand, parts: Parts, end: c_double) -> None:
     record = JobRecord(errand.id, errand.raw)
     lease = Lease(parts.options.lease_ms)
     lease.token = errand.token
@@ -257,19 +261,27 @@ async def _work(line: Line, errand: Errand, parts: Parts) -> None:
     told.subscribe(outbox.hear)
     judge = Judge(errand.worker, parts.options, parts.codec, errand.clock, outbox, parts.hooks, told)
     runner = Runner(parts.options, parts.codec, errand.clock, parts.around, judge, telling)
-    watch = _Watch(parts.options.lease_ms)
+    watch, believer = _Watch(parts.options.lease_ms), Believer(end, partial(judge.tell, events.LOST))
     async with parts.lifespans():
         watch.begin()
+        believer.start()
+        if not believer.believes:
+            judge.conclude(held, Outcome(Ending.HANDED_BACK))
+            return
+        line.send(TAKEN)
         if held.definition.is_async:
-            await runner.perform(held, lambda held: None)
+            held.task = asyncio.ensure_future(runner.perform(held, lambda held: None))
+            believer.watch(held)
+            await held.task
             return
         # In a thread: Django refuses its sync ORM where a loop runs.
-        outcome = await asyncio.to_thread(_perform_sync, runner, held)
+        outcome = await asyncio.to_thread(believer.sync, held, partial(perform_sync, runner))
         hooks = judge.conclude(held, outcome)
         if hooks is not None:
             await hooks
 
 
-def _perform_sync(runner: Runner, held: Held) -> Outcome:
+def perform_sync(runner: Runner, held: Held) -> Outcome:
+    """Read the call of a job and run it in this thread."""
     call = runner.admit(held)
     return call if isinstance(call, Outcome) else runner.perform_sync(held, *call)

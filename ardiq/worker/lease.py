@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from ctypes import c_double
 from typing import Any
 
 from ardiq.core.errors import BrokerError
@@ -29,7 +30,7 @@ log = logging.getLogger("ardiq.worker")
 class Lease:
     """A name of 128 random bits that never comes back, and how long this worker may believe in it."""
 
-    __slots__ = ("answered", "end", "length_ms", "lost", "token")
+    __slots__ = ("answered", "end", "length_ms", "lost", "shown", "token")
 
     def __init__(self, length_ms: int) -> None:
         self.token = secrets.token_hex(16)
@@ -37,11 +38,15 @@ class Lease:
         self.lost = False
         self.end = 0.0
         self.answered = 0.0
+        self.shown: tuple[c_double, ...] = ()  # where child processes read the end, if there are any
 
     def renewed(self, sent: float) -> None:
         """A renewal sent at ``sent`` (monotonic seconds) was answered: reckoned from then, never later."""
         self.answered = max(self.answered, sent)
         self.end = self.answered + self.length_ms / 1000
+        if not self.lost:
+            for end in self.shown:
+                end.value = self.end
 
     @property
     def believed(self) -> bool:

@@ -44,7 +44,8 @@ class Limits:
     def check(self) -> str:
         """Why to drain now; empty while all is well. Cheap enough for every tick."""
         if not self.reached and self.jobs is not None and self._ran >= self.jobs:
-            self.reached = f"{self._ran:,} jobs have run, and --max-jobs is {self.jobs:,}"
+            ran = "1 job has" if self._ran == 1 else f"{self._ran:,} jobs have"
+            self.reached = f"{ran} run, and --max-jobs is {self.jobs:,}"
         if not self.reached and self.rss_mb is not None and time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()
             resident = resident_mb()

@@ -69,21 +69,21 @@ class Processes(Apart):
             if outcome is not None or held.over:
                 return outcome
             if not again:
-                return self._put_off(held, f"{how(await child.end(LEAVE))} before the job began")
+                return self._not_begun(held, how(await child.end(LEAVE)))
             # It had died meanwhile, perhaps by what an earlier job has left running in it.
 
     async def _errand(self, held: Held, child: Forked) -> Outcome | None:
         """Give a child a job and follow it to its end. None: it is settled, or else it has not begun."""
         record, definition = held.record, held.definition
         assert definition is not None
-        child.served, child.busy = child.served + 1, True
+        child.take()
         id = record.id.encode("utf-8", "surrogateescape")
         module = definition.fn.__module__
         child.send(id, record.raw, held.claim, held.lease.token, self._clock.offset, module)
         try:
             return await self._follow(held, child)
         except TimeoutError:
-            return self._put_off(held, f"did not begin within {BEGIN:g} s")
+            return self._not_begun(held, f"said nothing within {BEGIN:g} s")
         finally:
             if held.timer is not None:
                 held.timer.cancel()
@@ -96,7 +96,7 @@ class Processes(Apart):
                 await asyncio.shield(self._end(child, 0))
 
     async def _follow(self, held: Held, child: Forked) -> Outcome | None:
-        message = await self._first_word(child)
+        message = await self._first_word(held, child)
         while message is not None:
             if message[0] == BEGAN:
                 self._begin(held, message)
@@ -107,17 +107,19 @@ class Processes(Apart):
                 if held.timer is not None:
                     held.timer.cancel()
             else:
-                child.busy = False
+                child.put_down()
                 if message[0] == UNKNOWN:
                     return self._unknown(held)
                 self._settle(held, message)
                 return None
             message = await child.receive()
-        if not held.began:
+        if not held.began and not held.in_hand:
             return None
         held.crashed = True
         code = await child.end(LEAVE)
         child.kill_group()  # what it had started itself must not go on without it
+        if not held.began or not held.lease.believed:
+            return self._crashed(held, how(code))
         return Outcome(Ending.RAISED, error=JobCrashed(f"The process that ran this job {how(code)}."))
 
     def _unknown(self, held: Held) -> Outcome:
@@ -157,7 +159,8 @@ class Processes(Apart):
                 self._waiters.remove(waiter)
 
     async def _start(self) -> None:
-        child = Forked(self._main, NAME, (self._options.queue, self._name), self._gone)
+        args = (self._options.queue, self._name, self._board.end)
+        child = Forked(self._main, NAME, args, self._gone)
         try:
             await child.start(self._nursery())
         except Exception as error:

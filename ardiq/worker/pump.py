@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from ardiq.core.errors import BadPayload, BrokerError
 from ardiq.core.job import HEAD, JobRecord
@@ -30,7 +31,7 @@ REMEMBERED = 1_000  # aborts of jobs that are not here, after which the old ones
 REMEMBER = 2.0  # seconds that an abort is kept for a job whose claim may be on its way
 IDLE = 1.0  # seconds that an idle worker waits for a wake-up before it looks by itself (R2)
 BURST_LOOK = 0.02  # seconds between looks of a worker that is to end when nothing is left
-LIMITED_LOOK = 0.05  # seconds between looks while a lane may be at its limit here
+LIMITED_LOOK = 0.05  # seconds between looks while a lane, or the processes, may be at their limit here
 SHORTEST_BLOCK = 0.005  # seconds; Redis reads shorter ones as "for ever" or not at all
 
 log = logging.getLogger("ardiq.worker")
@@ -134,7 +135,10 @@ class Pump:
                 empty += 1
                 if self.burst_look and empty > 1 and not self.held:
                     return
-                await self._idle(claimed.next_due)
+                if claimed.elsewhere:  # its wake-up token is for workers that have a place for it
+                    await self._wait_for_room(LIMITED_LOOK)
+                else:
+                    await self._idle(claimed.next_due)
                 continue
             empty = 0
             while claimed is not None and claimed.more and self._may_overlap():
@@ -158,20 +162,16 @@ class Pump:
         )
 
     def _want(self) -> int:
-        return (
-            0
-            if self._settler.full or self.brakes.quiet
-            else self._limits.left(self._pace.hold - self._slots.load)
-        )
+        if self._settler.full or self.brakes.quiet:
+            return 0
+        return self._limits.left(self._pace.hold - self._slots.load)
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self, seconds: float = IDLE) -> None:
         self._room.clear()
         self._waits = True
-        try:
-            async with asyncio.timeout(IDLE):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._room.wait()
-        except TimeoutError:
-            return
 
     async def _idle(self, next_due: int) -> None:
         """Sleep until a wake-up token comes, a job falls due, or it is time for a look of one's own."""
@@ -211,8 +211,8 @@ class Pump:
         self._claims += 1
         number, lease, sent = self._claims, self.lease, time.monotonic()
         most = min(want, verbs.CHUNK)
-        order = lanes.drained(self._options, self.held.values(), most)
-        call = verbs.claim(self.keys, lease.token, number, lease.length_ms, most, order)
+        order, scarce = lanes.drained(self._options, self.held.values(), most), self._slots.scarce(most)
+        call = verbs.claim(self.keys, lease.token, number, lease.length_ms, most, order, scarce)
         try:
             claimed: verbs.Claimed = await self._commit.run(call)
         except BrokerError as error:

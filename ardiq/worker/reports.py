@@ -144,7 +144,8 @@ class WorkerReports:
             # A full server, or a user without the rights: the job goes on without.
             if not self._refused:
                 log.warning("What jobs report is not kept. %s", error)
-            self._refused, foreign = True, ()
+            # Nothing is kept here either: of a job that has ended nobody would ever take it away.
+            self._refused, foreign = True, [job.id for job in latest]
         except BrokerError:
             return  # it is kept here, and written once Redis is back
         else:

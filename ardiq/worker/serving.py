@@ -13,14 +13,17 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from ctypes import c_double
+from functools import partial
 from typing import Any, TypeVar
 
-from ardiq.core.events import Events
+from ardiq.core.events import LOST, Events
 from ardiq.core.job import JobRecord
 from ardiq.core.registry import Definition
-from ardiq.core.retry import Outcome
+from ardiq.core.retry import Ending, Outcome
+from ardiq.worker.belief import Believer
 from ardiq.worker.held import Clock, Held
-from ardiq.worker.isolation import ENDED, UNKNOWN, Outbox, Parts, Telling
+from ardiq.worker.isolation import ENDED, TAKEN, UNKNOWN, Outbox, Parts, Telling, perform_sync
 from ardiq.worker.judge import Judge
 from ardiq.worker.lease import Lease
 from ardiq.worker.line import Line
@@ -29,11 +32,11 @@ from ardiq.worker.runner import Runner
 T = TypeVar("T")
 
 
-def serve(line: Line, worker: str, parts: Parts, load: Callable[[str], None]) -> None:
+def serve(line: Line, worker: str, parts: Parts, load: Callable[[str], None], end: c_double) -> None:
     """Do errands until there are no more, and end this process whatever tasks have left running. ``load``
-    imports the module of a task that is not known yet."""
+    imports the module of a task that is not known yet, ``end`` is that of the worker's lease (belief.py)."""
     beside = _Beside(parts.lifespans)
-    desk = _Desk(line, worker, parts, load, beside)
+    desk = _Desk(line, worker, parts, load, beside, end)
     while (errand := line.receive()) is not None:
         desk.do(*errand)
         # A child may be killed at any time, and what tasks have printed belongs to people.
@@ -57,7 +60,13 @@ class _Desk:
     """Does one errand after the other."""
 
     def __init__(
-        self, line: Line, worker: str, parts: Parts, load: Callable[[str], None], beside: _Beside
+        self,
+        line: Line,
+        worker: str,
+        parts: Parts,
+        load: Callable[[str], None],
+        beside: _Beside,
+        end: c_double,
     ) -> None:
         self._line, self._parts, self._load, self._beside = line, parts, load, beside
         self._clock = Clock()
@@ -66,6 +75,8 @@ class _Desk:
         told.subscribe(self._outbox.hear)
         self._judge = Judge(worker, parts.options, parts.codec, self._clock, self._outbox, parts.hooks, told)
         self._runner = Runner(parts.options, parts.codec, self._clock, parts.around, self._judge, telling)
+        self._believer = Believer(end, partial(self._judge.tell, LOST))
+        self._believer.start()
 
     def do(self, id: bytes, raw: bytes, claim: int, token: str, offset: float, module: str) -> None:
         self._clock.offset = offset
@@ -77,8 +88,10 @@ class _Desk:
         if held.definition is None:
             self._line.send(UNKNOWN)
             return
-        call = self._runner.admit(held)
-        outcome = call if isinstance(call, Outcome) else self._runner.perform_sync(held, *call)
+        outcome = Outcome(Ending.HANDED_BACK)
+        if self._believer.believes:
+            self._line.send(TAKEN)
+            outcome = self._believer.sync(held, partial(perform_sync, self._runner))
         hooks = self._judge.conclude(held, outcome)
         if hooks is not None:
             self._line.send(ENDED)

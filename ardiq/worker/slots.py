@@ -14,7 +14,7 @@ from ardiq.core import events
 from ardiq.core.options import Options
 from ardiq.core.registry import Find
 from ardiq.core.retry import Ending, Outcome
-from ardiq.worker.apart import Apart
+from ardiq.worker.aside import STALE, Aside
 from ardiq.worker.held import Held, Stop, interrupt_of
 from ardiq.worker.judge import Judge
 from ardiq.worker.outside import Outside
@@ -26,7 +26,6 @@ from ardiq.worker.threads import Crew
 EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 EAGER_MOST = 0.01  # seconds that starting jobs may keep the loop from everything else
 LEAKS = 10.0  # seconds after which a job that was told to stop has leaked its slot (R17)
-STALE = 0.25  # seconds that a held job may wait for a slot before others may have it
 
 
 class Slots:
@@ -44,13 +43,12 @@ class Slots:
         outside: Outside,
     ) -> None:
         self.waiting: deque[Held] = deque()
-        self._alone: deque[Held] = deque()  # jobs that wait for a process; others go first meanwhile
-        self._awaited = False  # one of them waits for a slot only
         self.closed = False  # nothing starts any more
         self._concurrency = options.concurrency
         self._runner, self._judge, self._pace = runner, judge, pace
         self._find, self._freed = find, freed
         self._suspects, self.processes = outside(self.tell_to_stop, self.run_here)
+        self._aside = Aside(self._suspects, self.processes)
         self.told: dict[Held, float] = {}  # jobs that were told to stop, and when (monotonic s)
         self._concluding: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -71,7 +69,7 @@ class Slots:
     @property
     def load(self) -> int:
         """Jobs that are here and have not ended."""
-        held = len(self.waiting) + len(self._alone)
+        held = len(self.waiting) + len(self._aside)
         return self._on_loop + self.crew.load + held + len(self._concluding)
 
     # -- starting ---------------------------------------------------------------------------------
@@ -84,10 +82,12 @@ class Slots:
         self._filling = True
         out_of_time, until = False, time.monotonic() + EAGER_MOST
         try:
-            if self._alone:
-                self._start_those_alone()
+            if self._aside:
+                self._aside.start(self._start_alone)
             # What is behind a suspect does not take the slot that it needs, only one that it cannot use.
-            while self.waiting and not out_of_time and not self._awaited and self._start(self.waiting[0]):
+            while (
+                self.waiting and not out_of_time and not self._aside.awaited and self._start(self.waiting[0])
+            ):
                 self.waiting.popleft()
                 out_of_time = time.monotonic() > until
         finally:
@@ -109,10 +109,11 @@ class Slots:
             return False
         definition = held.definition = self._find(held.record)
         if self._suspects is not None and self._suspects.wants(held):
-            return self._start_alone(held) or self._await(held, self._suspects)
+            return self._start_alone(held) or self._aside.add(held)
         if definition is not None and not definition.is_async:
             if definition.executor == "process" and self.processes is not None:
-                return self._has_room() and (self._start_alone(held) or self._await(held, self.processes))
+                self._aside.for_pool(held)
+                return self._has_room() and (self._start_alone(held) or self._aside.add(held))
             return self._hand_over(held)
         if not self._has_room():
             return False
@@ -125,29 +126,14 @@ class Slots:
             held.task = task
         return True
 
-    def _apart(self, held: Held) -> Apart:
-        suspects = self._suspects
-        found = suspects if suspects is not None and suspects.wants(held) else self.processes
-        assert found is not None
-        return found
-
     def _start_alone(self, held: Held) -> bool:
         """Start a job in a process of its own kind, if there is a slot and a process for it."""
-        apart = self._apart(held)
+        apart = self._aside.apart(held)
         if not held.lease.believed or not self._has_room() or not apart.reserve():
             return False
         self._on_loop += 1
         held.task = asyncio.Task(apart.perform(held, self._ended), loop=self._loop, context=Context())
         return True
-
-    def _await(self, held: Held, apart: Apart) -> bool:
-        self._alone.append(held)
-        self._awaited |= apart.room
-        return True
-
-    def _start_those_alone(self) -> None:
-        self._alone = deque(held for held in tuple(self._alone) if not self._start_alone(held))
-        self._awaited = any(self._apart(held).room for held in self._alone)
 
     def _hand_over(self, held: Held) -> bool:
         """To the crew: as many as there are threads, and when tasks are fast some more, so that a thread
@@ -216,7 +202,7 @@ class Slots:
         self._go_on()
 
     def _go_on(self) -> None:
-        if self.waiting or self._alone:
+        if self.waiting or self._aside:
             # Not from here: the next job must not start inside the context of the one that has ended.
             self._fill_soon()
         self._freed()
@@ -239,9 +225,8 @@ class Slots:
             held.context.lease_lost = True
         if held.task is not None and (held.began or held.alone):
             held.task.cancel()
-        elif held in self.waiting or held in self._alone:
-            (self.waiting if held in self.waiting else self._alone).remove(held)
-            self._awaited = self._awaited and bool(self._alone)
+        elif held in self.waiting or held in self._aside:
+            (self.waiting if held in self.waiting else self._aside).remove(held)
             self._turn_away(held)
         elif self.crew.interrupt(held, interrupt_of(why)) or self.closed:
             return
@@ -274,18 +259,22 @@ class Slots:
 
     def withdraw(self) -> list[Held]:
         """Take back all that has not started, in the order in which it was claimed."""
-        back = [*self.crew.withdraw(), *self._alone, *self.waiting]
+        back = [*self.crew.withdraw(), *self._aside.withdraw(), *self.waiting]
         self.waiting.clear()
-        self._alone.clear()
-        self._awaited = False
         return back
 
     def stale(self) -> bool:
-        """Whether held jobs wait too long for a slot, or for one of the processes of this worker."""
-        first = self.waiting[0] if self.waiting else None
-        if first is None and self._alone:
-            first = next((held for held in self._alone if self._apart(held) is self.processes), None)
-        return first is not None and time.monotonic() - first.claimed > STALE
+        """Whether held jobs wait too long for a slot."""
+        return bool(self.waiting) and time.monotonic() - self.waiting[0].claimed > STALE
+
+    def withdraw_unplaced(self, give_back: Callable[[Held], None]) -> None:
+        """Take back jobs that wait too long for one of the processes, whatever PREFETCH says."""
+        for held in reversed(self._aside.withdraw_unplaced(hoards=not self._pace.adapts)):
+            give_back(held)
+
+    def scarce(self, most: int) -> str:
+        """What a claim for ``most`` jobs must be told: the tasks for which there is not as much room."""
+        return self._aside.scarce(most, self.waiting)
 
     async def close(self, hurry: asyncio.Event) -> None:
         """Let threads and processes end. Returns when there is no process any more."""

@@ -11,9 +11,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from ardiq.core import events
-from ardiq.core.errors import JobCrashed
-from ardiq.core.job import FLAG_STARTED, JobRecord
 from ardiq.core.options import Options
 from ardiq.core.retry import Ending, Outcome
 from ardiq.store import verbs
@@ -71,7 +68,8 @@ class Suspects(Apart):
         errand = Errand(
             self._options.queue, self._name, record.id, record.raw, held.claim, held.lease.token, self._clock
         )
-        child = Forked(self._main, NAME, (errand,))
+        child = Forked(self._main, NAME, (errand, self._board.end))
+        child.take()
         starting = asyncio.ensure_future(child.start(self._nursery()))
         try:
             await asyncio.shield(starting)
@@ -84,9 +82,9 @@ class Suspects(Apart):
 
     async def _follow(self, held: Held, child: Forked) -> Outcome | None:
         try:
-            message = await self._first_word(child)
+            message = await self._first_word(held, child)
         except TimeoutError:
-            return self._put_off(held, f"did not begin within {BEGIN:g} s")
+            return self._not_begun(held, f"said nothing within {BEGIN:g} s")
         while message is not None:
             if message[0] == BEGAN:
                 self._begin(held, message)
@@ -99,7 +97,8 @@ class Suspects(Apart):
                 self._settle(held, message)
                 return None
             message = await child.receive()
-        return self._died(held, await child.end(LEAVE))
+        died = how(await child.end(LEAVE))
+        return self._crashed(held, died) if held.began else self._not_begun(held, died)
 
     def _take_back(self, held: Held) -> None:
         name = held.record.name
@@ -114,21 +113,6 @@ class Suspects(Apart):
         """It is marked as running alone all the same: should it kill this process, that counts."""
         held.shares = True
         self._run_here(held)
-
-    def _died(self, held: Held, code: int | None) -> Outcome:
-        died = how(code)
-        if not held.began:
-            return self._put_off(held, f"{died} before the job began")
-        old, limit = held.record, self._options.crash_limit
-        crashes = min(old.crashes + 1, 255)
-        held.record = JobRecord(old.id, old.raw[:5] + b"%02x" % crashes + old.raw[7:])
-        held.record.flags |= FLAG_STARTED
-        error = JobCrashed(
-            f"The process that ran this job {died}; crash {crashes}, and CRASH_LIMIT is {limit}."
-        )
-        held.crashed = True
-        self._judge.tell(events.CRASHED, held, error=error)
-        return Outcome(Ending.CRASHED if crashes >= limit else Ending.HANDED_BACK, error=error)
 
 
 async def _end(child: Forked, starting: asyncio.Future[None], done: bool) -> None:

@@ -47,6 +47,24 @@ class Seat:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(error))
             return True
 
+    def run(self, held: Held, perform: Perform) -> Outcome:
+        """Run a job in the thread that sits here. Whatever is raised becomes an outcome."""
+        try:
+            self.take(held)
+            outcome = perform(held)
+        except Interrupt as interrupt:
+            # It arrived between two steps of the runner; the runner names it by the reason to stop.
+            outcome = Outcome.interrupted(interrupt)
+        except BaseException as error:
+            # The runner answers for user code; should it fail itself, the thread must live on.
+            outcome = Outcome(Ending.REFUSED, error=error)
+        while True:
+            try:
+                self.take(None)
+                return outcome
+            except Interrupt:
+                continue  # it arrived in the call itself, before its own guard
+
     def take(self, held: Held | None) -> None:
         """Begin or end a job. An exception thrown at the last one must never hit the next."""
         while True:
@@ -126,22 +144,7 @@ class Crew:
             self._ending()
 
     def _run(self, seat: Seat, held: Held) -> None:
-        try:
-            seat.take(held)
-            outcome = self._perform(held)
-        except Interrupt as interrupt:
-            # It arrived between two steps of the runner; the runner names it by the reason to stop.
-            outcome = Outcome.interrupted(interrupt)
-        except BaseException as error:
-            # The runner answers for user code; should it fail itself, the thread must live on.
-            outcome = Outcome(Ending.REFUSED, error=error)
-        while True:
-            try:
-                seat.take(None)
-                break
-            except Interrupt:
-                continue  # it arrived in the call itself, before its own guard
-        self._done.append((held, outcome))
+        self._done.append((held, seat.run(held, self._perform)))
         if not self._waking:
             self._waking = True
             try:

@@ -256,16 +256,16 @@ class Worker:
         if self._slots.told and not self._stopped:
             leaked = self._slots.leaked(LEAKS)
             if 2 * leaked > self.options.concurrency:
-                self.recycle(f"{leaked} jobs were told to stop and do not")
+                self.recycle(f"jobs that were told to stop and do not: {leaked}")
         if self._limits.told and not self._stopped:
             self.stop()
         if why := self._limits.check():
             self.recycle(why, clean=True)
         if self._pace.adapts and self._slots.stale():
-            # Slow tasks came behind fast ones: others may have what cannot start here (DESIGN 7.3).
-            self._pace.slow_down()
+            self._pace.slow_down()  # slow tasks came behind fast ones: others may have them (DESIGN 7.3)
             self._held_by.put_back()
         else:
+            self._slots.withdraw_unplaced(self._held_by.give_back)
             self._slots.fill()
 
     def _doing(self) -> dict[str, Any]:

@@ -109,12 +109,30 @@ def test_the_window_to_expire_in_stays(app: Ardiq, echo: Task[..., int], work: W
     """C8: counted from the enqueue, wherever the job has been since."""
     job = echo.options(expire_ms=1, delay_ms=60_000).enqueue_sync(1)
     before = job.info_sync()
-    assert job.reschedule_sync(delay_ms=5) is True
+    assert job.run_now_sync() is True
     after = job.info_sync()
     assert before is not None and after is not None and before.expires_at == after.expires_at
-    while job.status_sync() is JobStatus.SCHEDULED:
+    while job.status_sync() in (JobStatus.SCHEDULED, JobStatus.QUEUED):
         work(app)
     assert job.status_sync() is JobStatus.EXPIRED
+
+
+def test_a_time_beyond_the_window_to_expire_in(app: Ardiq, echo: Task[..., int], work: Work) -> None:
+    """C8: refused where it is typed, with both times; the job stays where it is."""
+    job = echo.options(expire_ms=3_600_000, delay_ms=60_000).enqueue_sync(1)
+    info = job.info_sync()
+    assert info is not None and info.expires_at is not None
+    for beyond in ({"delay_ms": 3_700_000}, {"schedule_ms": info.expires_at + 1}):
+        with pytest.raises(ValueError, match=r"expire_ms=3,600,000.*it would expire\. Enqueue it anew"):
+            job.reschedule_sync(**beyond)
+        with pytest.raises(ValueError, match="it would expire"):
+            asyncio.run(job.reschedule(**beyond))
+    assert job.info_sync() == info
+    assert job.reschedule_sync(schedule_ms=info.expires_at - 1) is True
+    assert job.run_now_sync() is True
+    work(app)
+    assert job.status_sync() is JobStatus.SUCCEEDED
+    assert job.reschedule_sync(delay_ms=3_700_000) is False
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from ardiq import Ardiq, Job, JobStatus, current_job, deadletters
 from ardiq.management import asking
 from ardiq.store.scripts import Call
 from tests.keyspace import orderly
-from tests.workers import ROOT, Workers
+from tests.workers import ROOT, Workers, Working, until
 
 __all__ = ["orderly"]
 
@@ -230,6 +231,27 @@ def test_aborting(app: Ardiq, failed: list[Job[Any]], said: Said) -> None:
     code, text = said("abort", waiting.id, failed[0].id, "--noinput")
     assert code == 1 and "1 aborted, 1 not." in text and f"{failed[0].id}: is failed" in text
     assert waiting.status_sync() is JobStatus.ABORTED
+
+
+def test_aborting_one_that_runs(app: Ardiq, working: Callable[..., Working], said: Said) -> None:
+    """I, E5: it has not ended when the command says what it did, and is not said to have."""
+
+    @app.task(name="shop.long")
+    async def long() -> None:
+        await asyncio.sleep(60)
+
+    with working():
+        running, waiting = (
+            long.enqueue_sync(),
+            app.ref("shop.add").options(delay_ms=60_000).enqueue_sync(1, 2),
+        )
+        until(lambda: running.status_sync() is JobStatus.RUNNING)
+        code, text = said("abort", running.id, waiting.id, "--noinput")
+        assert code == 0 and "1 aborted, 1 told to stop." in text
+        assert running.result_sync(timeout=10).aborted  # type: ignore[union-attr]
+        second = long.enqueue_sync()
+        until(lambda: second.status_sync() is JobStatus.RUNNING)
+        assert said("abort", second.id, "--noinput") == (0, "1 told to stop.\n")
 
 
 def test_deleting(app: Ardiq, failed: list[Job[Any]], said: Said) -> None:

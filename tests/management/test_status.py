@@ -292,7 +292,7 @@ def test_colours(app: Ardiq, workers: Workers, opened: Open, columns: int) -> No
 def test_watching(app: Ardiq, workers: Workers, opened: Open) -> None:
     """I: it follows what happens on a screen of its own, and Ctrl-C leaves the terminal as it was; exit 0."""
     for arguments in ([], ["--no-color"]):
-        one = opened("ardiq_status", "--queue", workers.queue, "--watch", "0.2", *arguments, lines=15)
+        one = opened("ardiq_status", "--queue", workers.queue, "--watch", "0.2", *arguments, lines=9)
         one.read(lambda raw: "Workers: none" in raw)
         assert "\x1b[?1049h" in one.raw and "more lines; a taller terminal shows them" not in one.raw
         job = app.ref("later").options(priority="high").enqueue_sync()
@@ -302,6 +302,43 @@ def test_watching(app: Ardiq, workers: Workers, opened: Open) -> None:
         assert one.ends() == 0, one.raw
         assert one.raw.endswith("\x1b[?25h\x1b[?1049l"), repr(one.raw[-80:])
         assert "Traceback" not in one.raw
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_a_terminal_of_24_lines(app: Ardiq, workers: Workers, opened: Open, columns: int) -> None:
+    """I: all that there is fits, what went wrong above all, with colours and without: tables come closer, and
+    long ones show fewer rows and say so."""
+    for number in range(4):
+        app.task(name=f"broken.{number}", max_retries=0)(lambda: 1 / 0)
+        app.ref(f"broken.{number}").enqueue_sync()
+    app.run(burst=True)
+    app.ref("later").enqueue_sync()
+    environment = ("ardiq_status", "--queue", workers.queue, "--watch", "0.5")
+    for arguments in ([], ["--no-color"]):
+        one = opened(*environment, *arguments, lines=24, columns=columns)
+        one.read(lambda raw: "by what went wrong" in raw and raw.count("Jobs") > 1)
+        one.process.send_signal(signal.SIGINT)
+        assert one.ends() == 0 and "more lines" not in one.shown
+        assert "Dead letters: 4" in one.shown and "ZeroDivisionError" in one.shown
+        assert "1 job waits" in one.shown
+
+
+def test_rows_for_want_of_room() -> None:
+    """I: no empty lines first, then fewer rows of each table; at last the page is cut, and says so."""
+    rows = [[Cell(f"row {n}")] for n in range(12)]
+    page = [Table(f"Things: {n}; some", [Column("thing")], rows) for n in range(2)]
+    found = {height: tables.fitting(page, 80, height) for height in (99, 29, 28, 14, 6, 5)}
+    assert {height: len(lines) for height, lines in found.items()} == {
+        99: 30,
+        29: 28,
+        28: 28,
+        14: 14,
+        6: 6,
+        5: 5,
+    }
+    texts = ["".join(cell.text for cell in cells) for cells in found[14]]
+    assert texts[0] == "Things: 0; 5 of 12 fit here" and texts[-1] == "  row 4"
+    assert "more lines" in found[5][-1][0].text
 
 
 def test_watching_while_redis_is_away(tmp_path: Path, queue_name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import logging
 import multiprocessing
 import os
@@ -149,6 +151,49 @@ def report(steps: int, seconds: float = 0) -> None:
     grind.fn(seconds)
 
 
+def heed(seconds: float) -> str:
+    """Notes what it was stopped by, and whether it knew."""
+    job = current_job()
+    assert job is not None
+    started()
+    end = time.monotonic() + seconds
+    try:
+        while time.monotonic() < end:
+            time.sleep(0.01)
+    except BaseException as error:
+        note("heard", job.id, type(error).__name__, job.lease_lost, os.getpid())
+        raise
+    return "not told"
+
+
+heed_in_process = app.task(name="heed", executor="process", max_retries=0)(heed)
+heed_in_thread = app.task(name="heed_in_thread", max_retries=0)(heed)
+
+
+@app.task(name="heed_on_loop", max_retries=0)
+async def heed_on_loop(seconds: float) -> None:
+    job = current_job()
+    assert job is not None
+    started()
+    try:
+        await asyncio.sleep(seconds)
+    except BaseException as error:
+        note("heard", job.id, type(error).__name__, job.lease_lost, os.getpid())
+        raise
+
+
+@app.task(name="resist", executor="process", max_retries=0)
+def resist(seconds: float) -> None:
+    """Goes on whatever is raised in it."""
+    started()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except BaseException as error:
+            note("resists", type(error).__name__)
+
+
 hoard: list[bytes] = []
 
 
@@ -183,3 +228,16 @@ def tell(error: BaseException, job: Any) -> None:
     if str(error) == "dawdle":
         time.sleep(0.8)
     note("error", job.id if job else "-", type(error).__name__, os.getpid())
+
+
+@app.task(name="mutter", executor="process", max_retries=0, keep_logs=True)
+def mutter(seconds: float) -> None:
+    """Leaves a thread behind that logs in the name of its job."""
+
+    def go_on() -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            log.info("still here")
+            time.sleep(0.005)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(go_on,), daemon=True).start()

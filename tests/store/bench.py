@@ -61,8 +61,10 @@ class Bench:
 
     # -- verbs with the usual arguments -----------------------------------------------------------
 
-    def new(self, id: str, lane: str = "default", call: bytes = b"", **options: Any) -> NewJob:
-        return newjobs.new_job(id, lane, "shop.add", call or b"call of " + id.encode(), **options)
+    def new(
+        self, id: str, lane: str = "default", call: bytes = b"", name: str = "shop.add", **options: Any
+    ) -> NewJob:
+        return newjobs.new_job(id, lane, name, call or b"call of " + id.encode(), **options)
 
     def enqueue(self, *ids: str, **options: Any) -> list[bool | str]:
         answers: list[bool | str] = self.run(
@@ -75,10 +77,15 @@ class Bench:
             self.run(verbs.register(self.keys, worker, lease_ms, {"name": worker}))
 
     def claim(
-        self, worker: str, most: int = 10, number: int = 1, lanes: Iterable[str | tuple[str, int]] = LANES
+        self,
+        worker: str,
+        most: int = 10,
+        number: int = 1,
+        lanes: Iterable[str | tuple[str, int]] = LANES,
+        scarce: str = "",
     ) -> Claimed:
         pairs = [(lane, most) if isinstance(lane, str) else lane for lane in lanes]
-        claimed: Claimed = self.run(verbs.claim(self.keys, worker, number, LEASE, most, pairs))
+        claimed: Claimed = self.run(verbs.claim(self.keys, worker, number, LEASE, most, pairs, scarce))
         return claimed
 
     def take(self, worker: str, most: int = 10, number: int = 1) -> dict[str, JobRecord]:

@@ -54,6 +54,7 @@ class Model:
     jobs: dict[str, Known] = field(default_factory=dict)
     slots: dict[str, str] = field(default_factory=dict)
     windows: dict[str, str] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)  # id -> the window that it has begun last
     waited: dict[str, set[str]] = field(default_factory=dict)
     workers: dict[str, dict[str, Grip]] = field(default_factory=dict)
     zombies: list[Grip] = field(default_factory=list)
@@ -103,7 +104,7 @@ class Model:
             return first
         if id in self.jobs:
             return False
-        self.jobs[id], self.windows[window] = new, id
+        self.jobs[id], self.windows[window], self.begun[id] = new, id, window
         return True
 
     def reap(self, me: str, leases: Scores, now: int) -> None:
@@ -179,6 +180,7 @@ class Model:
             job.marked = True
         else:
             job.status, job.outcome, job.worker = "aborted", b"by hand", ""
+            self.open_window(id)
             self.end(id)
         return True
 
@@ -207,6 +209,8 @@ class Model:
         job = self.jobs.get(id)
         if job is None or job.status == "running":
             return False
+        if job.live:
+            self.open_window(id)
         self.end(id)
         del self.jobs[id]
         return True
@@ -225,6 +229,12 @@ class Model:
         self.jobs[id].marked = False
         self.waited.pop(id, None)
         self.release(id)
+
+    def open_window(self, id: str) -> None:
+        """The job will not run: another one may be the first."""
+        window = self.begun.pop(id, "")
+        if self.windows.get(window) == id:
+            del self.windows[window]
 
     def hold_again(self, id: str) -> None:
         if self.jobs[id].until_start:

@@ -256,3 +256,53 @@ def test_a_marked_job_comes_with_its_mark(bench: Bench, clock: Clock) -> None:
     job = JobRecord("a", dict(claimed.jobs)["a"])
     bench.settle("worker-1", ended(job, "worker-1", JobStatus.ABORTED, claim=2))
     assert "aborts" not in bench.state()
+
+
+def mixed(bench: Bench, kinds: str, lane: str = "default", start: int = 0) -> None:
+    """Jobs of shop.press (p) and shop.add (anything else) in this order."""
+    for number, kind in enumerate(kinds, start):
+        bench.enqueue(f"{kind}{number}", lane=lane, name="shop.press" if kind == "p" else "shop.add")
+
+
+def test_jobs_that_cannot_start_there_stay(bench: Bench) -> None:
+    """B5, C12: of tasks for which the worker has little room no more is taken than it has, but what is behind
+    them; they keep their places."""
+    mixed(bench, "ppppappa")
+    press = verbs.scarce(1, ["shop.pack", "shop.press"])
+    claimed = bench.claim("worker-1", 3, scarce=press)
+    assert [id for id, _ in claimed.jobs] == ["p0", "a4", "a7"] and claimed.more
+    assert bench.state()["lane:default"] == ["p1", "p2", "p3", "p5", "p6"]
+    assert bench.state()["held:worker-1"] == {"p0": "1", "a4": "1", "a7": "1"}
+    assert bench.record("p1").status is JobStatus.QUEUED
+    bench.register("worker-2")
+    assert list(bench.take("worker-2", 2)) == ["p1", "p2"]
+
+
+def test_nothing_but_such_jobs(bench: Bench) -> None:
+    """B5: the answer says so, and nobody is woken, or this worker would be, at once and again."""
+    mixed(bench, "ppp")
+    bench.redis.delete(bench.keys.wake)
+    claimed = bench.claim("worker-1", 2, scarce=verbs.scarce(0, ["shop.press"]))
+    assert (claimed.jobs, claimed.more, claimed.elsewhere) == ([], False, True)
+    assert "wake" not in bench.state() and bench.state()["lane:default"] == ["p0", "p1", "p2"]
+    claimed = bench.claim("worker-1", 2, number=2)
+    assert (len(claimed.jobs), claimed.elsewhere) == (2, False)
+
+
+def test_how_far_it_looks_for_others(bench: Bench) -> None:
+    """R9: a bounded way into each lane; limits hold, stale ids and keys of a wrong type are skipped."""
+    mixed(bench, "p" * 300 + "a")
+    claimed = bench.claim("worker-1", 4, scarce=verbs.scarce(0, ["shop.press"]))
+    assert (claimed.jobs, claimed.elsewhere) == ([], True)
+    lane = bench.state()["lane:default"]
+    assert lane == [f"p{n}" for n in range(300)] + ["a300"]
+    mixed(bench, "paapaa", lane="high", start=400)
+    bench.redis.delete(bench.keys.job("a401"))
+    bench.redis.delete(bench.keys.job("a402"))
+    bench.redis.rpush(bench.keys.job("a402"), "no record")
+    claimed = bench.claim(
+        "worker-1", 9, number=2, lanes=[("high", 1), ("default", 0)], scarce=verbs.scarce(0, ["shop.press"])
+    )
+    bench.redis.delete(bench.keys.job("a402"))
+    assert [id for id, _ in claimed.jobs] == ["a404"]
+    assert bench.state()["lane:high"] == ["p400", "p403", "a405"]

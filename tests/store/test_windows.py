@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from ardiq.core.job import FLAG_STARTED
-from ardiq.store import verbs
+from ardiq.core.job import FLAG_STARTED, JobStatus
+from ardiq.store import letters, verbs
 from ardiq.store.newjobs import Debounce, Throttle
 from ardiq.store.pushes import pushed, unfolded
-from tests.store.bench import Bench, retried
+from ardiq.store.scripts import script
+from tests.store.bench import Bench, Clock, ended, retried
 from tests.workers import until
 
 ME, LATER = "worker-1", 60_000
@@ -149,7 +150,8 @@ def test_a_repeat_of_a_throttled_call(bench: Bench) -> None:
     bench.redis.pexpire(key, 5_000)
     assert [bench.run(first), bench.run(second)] == [[True], ["a"]]
     assert bench.redis.pttl(key) <= 5_000
-    assert bench.state() == {"job:a": "queued", "lane:default": ["a"], "throttle:h": "a", "wake": ["1"]}
+    window = {"throttle:h": "a", "throttle:id:a": "h"}
+    assert bench.state() == {"job:a": "queued", "lane:default": ["a"], "wake": ["1"]} | window
 
 
 @pytest.mark.parametrize("status", ["aborted", "expired", "succeeded", "failed"])
@@ -222,3 +224,67 @@ def test_a_parked_job_leaves_a_slot_that_is_taken(bench: Bench) -> None:
     job.flags |= FLAG_STARTED
     bench.settle(ME, verbs.parked(job, 2, 60_000, b""))
     assert not bench.redis.exists(bench.keys.unique("h"))
+
+
+REMOVALS = {
+    "deleted": lambda bench: letters.delete(bench.keys, ["a"]),
+    "purged": lambda bench: script("purge").call(bench.keys.prefix, ["lane:default", 9, ""], list),
+    "scheduled and purged": lambda bench: script("purge").call(bench.keys.prefix, ["scheduled", 9, ""], list),
+    "aborted": lambda bench: verbs.abort(bench.keys, "a", 0, b"over"),
+}
+
+
+@pytest.mark.parametrize("how", REMOVALS)
+def test_one_that_is_removed_before_it_runs(bench: Bench, how: str) -> None:
+    """C7: the window opens, or later calls would be swallowed and nothing would ever run."""
+    bench.run(throttled(bench, "a", delay_ms=LATER if "scheduled" in how else 0))
+    bench.run(verbs.enqueue(bench.keys, [bench.new("other", lane="low", window=Throttle("g", LATER))]))
+    assert bench.run(throttled(bench, "b")) == ["a"]
+    bench.run(REMOVALS[how](bench))
+    assert bench.run(throttled(bench, "b")) == [True] and bench.run(throttled(bench, "c")) == ["b"]
+    assert bench.redis.get(bench.keys.prefix + "throttle:g") == b"other"
+    assert "throttle:id:a" not in bench.state()
+
+
+@pytest.mark.parametrize(("status", "holds"), [("succeeded", True), ("expired", False), ("aborted", False)])
+def test_one_whose_result_is_not_kept(bench: Bench, status: str, holds: bool) -> None:
+    """C7: of one that has run the window holds; one that a worker found expired or aborted opens it."""
+    bench.register(ME)
+    bench.run(throttled(bench, "a"))
+    bench.settle(ME, ended(bench.take(ME)["a"], ME, JobStatus(status), ttl_ms=0))
+    assert not bench.redis.exists(bench.keys.job("a"))
+    assert bench.run(throttled(bench, "b")) == (["a"] if holds else [True])
+
+
+def test_a_slot_with_an_end_that_is_held_again(bench: Bench, clock: Clock) -> None:
+    """C7: given back before it began, the job has its slot again for the rest of the time, and no longer."""
+    bench.register(ME)
+    slot = bench.keys.unique("h")
+    bench.enqueue("a", unique="h", unique_until_start=True, unique_ttl_ms=60_000)
+    for number in (1, 2):
+        job = bench.take(ME, number=number)["a"]
+        assert not bench.redis.exists(slot)
+        bench.settle(ME, verbs.given_back(job, number))
+        assert 50_000 < bench.redis.pttl(slot) <= 60_000
+    job = bench.take(ME, number=3)["a"]
+    clock.advance(61_000)
+    bench.settle(ME, verbs.given_back(job, 3))
+    assert not bench.redis.exists(slot), "its time is over"
+    assert "unique:end:a" not in bench.state()
+
+
+def test_a_batch_of_debounced_calls_is_bounded(bench: Bench) -> None:
+    """R9: of jobs that wait in a lane only few are searched for; the claim skips the others."""
+    bench.register(ME)
+    for n in range(100):
+        bench.enqueue(f"old{n}", unique=f"h{n}", unique_until_start=True)
+    window = Debounce(b"over")
+    new = [
+        bench.new(f"new{n}", delay_ms=1, unique=f"h{n}", unique_until_start=True, window=window)
+        for n in range(100)
+    ]
+    assert bench.run(verbs.enqueue(bench.keys, new)) == [True] * 100
+    assert len(bench.lane()) == 80
+    until(lambda: len(bench.take(ME, 500)) == 0 and not bench.redis.zcard(bench.keys.scheduled))
+    held = bench.redis.hkeys(bench.keys.held(ME))
+    assert {id.decode() for id in held} == {f"new{n}" for n in range(100)}

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from ardiq import Ardiq, JobStatus
+from ardiq.core.options import Options
+from ardiq.management import banner
 from ardiq.version import __version__
 from tests.server import admin
 from tests.workers import Workers, Working, until
@@ -64,6 +66,22 @@ def test_the_banner(workers: Workers, redis_url: str) -> None:
     assert "s3cret" not in text and "\x1b[" not in text
     process.stop()
     assert "s3cret" not in process.text
+
+
+def test_the_banner_of_many_tasks() -> None:
+    """H2: lines of a width that people read, the first tasks by name, how many more; one is not many."""
+    app = Ardiq("crowded", concurrency=1, threads=1)
+    for number in range(99):
+        app.task(name=f"warehouse.tasks.restock_shelf_{number:02}")(lambda: None)
+    lines = banner.lines("painter", [app.options], burst=False)
+    assert max(map(len, lines)) <= 100
+    assert "  concurrency  1 job, 1 thread" in lines
+    text = " ".join(lines)
+    assert "99: warehouse.tasks.restock_shelf_00, " in text and "and 79 more" in text
+    assert "restock_shelf_19" in text and "restock_shelf_20" not in text
+    assert any(
+        "none: no tasks.py" in line for line in banner.lines("painter", [Options("empty")], burst=False)
+    )
 
 
 def test_quiet(workers: Workers, sender: Ardiq) -> None:

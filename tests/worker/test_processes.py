@@ -26,7 +26,7 @@ from ardiq.worker.apart import processors
 from ardiq.worker.held import Held
 from ardiq.worker.limits import Limits
 from ardiq.worker.processes import Processes
-from ardiq.worker.worker import Worker
+from ardiq.worker.pump import Pump
 from tests.admin_client import direct
 from tests.proxy import Proxy
 from tests.workers import ROOT, Process, Workers, Working, until
@@ -223,9 +223,9 @@ def test_what_tasks_raise_and_return(workers: Workers, app: Ardiq) -> None:
         "exit": ("SystemExit", "enough", 1),
         "base": ("KeyboardInterrupt", "from nobody", 1),
         "unsendable": ("tests.mill.tasks.Unsendable", "no pickle of this", 2),
-        "retry": ("ardiq.core.errors.Retry", "not yet", 2),
-        "large": ("ardiq.core.errors.TooLarge", "MAX_RESULT_BYTES", 1),
-        "object": ("ardiq.core.errors.EncodeError", "_thread.lock", 1),
+        "retry": ("ardiq.errors.Retry", "not yet", 2),
+        "large": ("ardiq.errors.TooLarge", "MAX_RESULT_BYTES", 1),
+        "object": ("ardiq.errors.EncodeError", "_thread.lock", 1),
         "plain": ("ValueError", "plain", 2),
     }
     jobs = {how: app.send_sync("raises", how) for how in expected}
@@ -323,14 +323,15 @@ def proxy(redis_url: str, queue_name: str) -> Iterator[Proxy]:
 
 @pytest.mark.slow
 def test_past_the_lease(workers: Workers, app: Ardiq, proxy: Proxy, redis_url: str) -> None:
-    """R4, B5: a worker that can believe its lease no longer kills the children that run its jobs."""
+    """R4, B5: the job of a worker that can believe its lease no longer is stopped: by the worker, which kills
+    its child, or by the child itself, whoever is first."""
     cut_off = Workers(proxy.url, workers.queue, workers.directory, direct=redis_url)
     worker = cut_off.start(**MILL, LEASE_MS=1_500)
     try:
-        job = app.send_sync("grind", 60)
+        job = app.send_sync("heed", 60)
         pid = begun(cut_off, job)
         proxy.silent = True
-        gone(pid)
+        until(lambda: not lives(pid) or cut_off.notes("heard"), what="the end of the job")
         proxy.silent = False
         proxy.cut()
         begun(cut_off, job, attempt=1)
@@ -452,14 +453,14 @@ def test_no_more_at_once_than_there_are_processes_for(
         now -= 1
         return Outcome(Ending.RETURNED, "counted")
 
-    def note(worker: Worker, held: Held) -> None:
+    def note(pump: Pump, held: Held) -> None:
         back.append(held.record.name)
-        give_back(worker, held)
+        give_back(pump, held)
 
-    give_back = Worker._give_back
+    give_back = Pump.give_back
     monkeypatch.setattr(processes, "PER_PROCESSOR", 1)
     monkeypatch.setattr(Processes, "_elsewhere", count)
-    monkeypatch.setattr(Worker, "_give_back", note)
+    monkeypatch.setattr(Pump, "give_back", note)
 
     @app.task
     async def add(a: int, b: int) -> int:
@@ -475,6 +476,59 @@ def test_no_more_at_once_than_there_are_processes_for(
         assert [job.result_sync(timeout=20).value for job in jobs] == ["counted"] * len(jobs)
     assert len(there) == len(jobs) and max(there) == most
     assert set(back) == {task.name}
+
+
+@pytest.mark.parametrize("prefetch", ["auto", 50])
+def test_a_pool_that_is_full_hoards_nothing(
+    app: Ardiq, working: Callable[..., Working], monkeypatch: pytest.MonkeyPatch, prefetch: Any
+) -> None:
+    """B5: what finds no process goes back once, uncharged, also with a fixed PREFETCH, and stays in its lane
+    until there is one; jobs behind it run meanwhile; a place that is free is taken at once."""
+    most = processors()
+    gate, there, back, claims = threading.Event(), [], [], []
+
+    async def count(pool: Processes, held: Held) -> Outcome:
+        there.append(held)
+        while not gate.is_set():
+            await asyncio.sleep(0.01)
+        return Outcome(Ending.RETURNED, "counted")
+
+    def note(pump: Pump, held: Held) -> None:
+        back.append(held.record.name)
+        give_back(pump, held)
+
+    async def look(pump: Pump, want: int) -> Any:
+        claims.append(want)
+        return await claim(pump, want)
+
+    give_back, claim = Pump.give_back, Pump._claim
+    monkeypatch.setattr(processes, "PER_PROCESSOR", 1)
+    monkeypatch.setattr(Processes, "_elsewhere", count)
+    monkeypatch.setattr(Pump, "give_back", note)
+    monkeypatch.setattr(Pump, "_claim", look)
+
+    @app.task
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    task = app.task(executor="process")(crunch)
+    jobs: list[Any] = [task.enqueue_sync(number) for number in range(60)]
+    behind = [add.enqueue_sync(number, 1) for number in range(20)]
+    with working(concurrency=3 * most, prefetch=prefetch) as here:
+        assert [job.result_sync(timeout=20).value for job in behind] == list(range(1, 21))  # type: ignore[union-attr]
+        until(lambda: back and len(here.worker._slots._aside) == 0, what="all that waits back in its lane")
+        before, looks = len(back), len(claims)
+        time.sleep(1)
+        assert len(back) == before <= len(jobs), "and there it stays"
+        assert len(claims) - looks <= 30, "no more than looks"
+        assert len(there) == most and {job.status_sync() for job in jobs[most:]} == {JobStatus.QUEUED}
+        gate.set()
+        begin = time.monotonic()
+        assert [job.result_sync(timeout=20).value for job in jobs] == ["counted"] * len(jobs)
+        assert time.monotonic() - begin < 10
+    assert len(there) == len(jobs)
+    infos = [job.info_sync() for job in jobs]
+    assert {(info.tries, info.crashes) for info in infos if info} == {(1, 0)}
 
 
 def test_no_process_to_be_had(

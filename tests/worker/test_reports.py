@@ -13,10 +13,13 @@ import pytest
 
 from ardiq import Ardiq, Job, LogLine, Progress, TaskResult, current_job
 from ardiq.core.context import JobContext, running
+from ardiq.core.errors import QueueFull
 from ardiq.core.registry import Definition
 from ardiq.core.reports import LINES_MOST, LOGS_MOST
 from ardiq.store.keys import Keys
+from ardiq.store.refusals import Refused
 from ardiq.worker import keeping
+from ardiq.worker.reports import WorkerReports
 from tests.server import admin
 from tests.workers import Working, until
 
@@ -185,6 +188,43 @@ def test_reports_live_as_long_as_the_record(app: Ardiq, working: Make, redis_url
     assert all(50_000 < ms <= 60_000 for ms in left[0])
     assert left[1] == [-2, -2]
     assert all(ms > 100_000_000_000 for ms in left[2])
+
+
+@pytest.mark.parametrize(("ttl", "left"), [(0, -2), (60_000, 60_000)])
+def test_what_an_earlier_attempt_has_told(
+    app: Ardiq, working: Make, redis_url: str, ttl: int, left: int
+) -> None:
+    """E7: lives no longer than the record either, when the last attempt has told nothing."""
+    keys = Keys(app.queue_name)
+
+    @app.task(keep_logs=True, result_ttl_ms=ttl, backoff_ms=1_500)
+    def talkative_at_first() -> None:
+        if here().attempt == 1:
+            here().progress(1, 2)
+            shop.info("a line")
+            raise ValueError("again")
+
+    with working(), admin(redis_url) as client:
+        job = talkative_at_first.enqueue_sync()
+        until(lambda: client.exists(keys.progress(job.id)), what="a report")
+        until(lambda: job.status_sync() in ("succeeded", "not_found"), 20)
+        for key in (keys.progress, keys.logs):
+            assert left - 10_000 < client.pttl(key(job.id)) <= left
+
+
+@pytest.mark.parametrize("error", [Refused("denied"), QueueFull("full")])
+def test_lines_that_come_late_on_a_server_that_refuses_them(error: Exception) -> None:
+    """A thread that logs in the name of a job that has ended: what it says is kept nowhere for ever."""
+
+    class Store:
+        async def run(self, call: object) -> list[str]:
+            raise error
+
+    reports = WorkerReports(Store(), Keys("q"), 0)  # type: ignore[arg-type]
+    job = JobContext("a", "task", 1, "q", "default", worker="w", claim=1)
+    reports.log(job, "late")
+    asyncio.run(reports._write([(job, 1_000)], all=False))
+    assert reports.told == {}
 
 
 # -- kept logs ------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ardiq.core.errors import ArdiqError
 from ardiq.core.job import ENDED, JobStatus
 from ardiq.management import asking, choosing, jobs
 from ardiq.management.queues import chosen
+from ardiq.management.tables import some
 from ardiq.store import browsing, letters
 
 STATUSES = [status.value for status in JobStatus if status is not JobStatus.NOT_FOUND]
@@ -170,7 +171,7 @@ class Command(BaseCommand):
             self._say("There is no such job.")
             return False
         ask = options["interactive"] and not (word == "queued again" and len(options["ids"]) == 1)
-        if not asking.sure(self._say, f"{what} ({jobs.some(len(status), 'job')}).", ask):
+        if not asking.sure(self._say, f"{what} ({some(len(status), 'job')}).", ask):
             return False
         refused = {id: "there is no such job" for id in options["ids"] if id not in status}
         for own, ids in located:
@@ -181,7 +182,11 @@ class Command(BaseCommand):
         for id, why in refused.items():
             self._say(f"{jobs.line(id)}: {why}", "error")
         done = len(dict.fromkeys(options["ids"])) - len(refused)
-        self._say(f"{done:,} {word}{f', {len(refused):,} not' if refused else ''}.")
+        told = sum(one == "told to stop" for one in status.values())
+        parts = [f"{done - told:,} {word}"] if done > told or not told else []
+        parts += [f"{told:,} told to stop"] if told else []
+        parts += [f"{len(refused):,} not"] if refused else []
+        self._say(f"{', '.join(parts)}.")
         return not refused
 
     def _abort(self, options: dict[str, Any]) -> bool:
@@ -219,7 +224,7 @@ class Command(BaseCommand):
         task, group, ids, limit = (options[name] for name in ("task", "group", "ids", "limit"))
         told = asking.progress(self._say)
         if ids:
-            which, steps = jobs.some(len(ids), "job"), letters.these(act, ids, limit, told)
+            which, steps = some(len(ids), "job"), letters.these(act, ids, limit, told)
         else:
             page = own.store.run(letters.oldest(own.keys, None, None, group=group))
             if not page.looked:
@@ -227,7 +232,7 @@ class Command(BaseCommand):
                 return False
             count = page.looked + page.left
             most = count if limit is None else min(count, limit)
-            which = f"{most:,} of {count:,} dead letters" if most < count else jobs.some(count, "dead letter")
+            which = f"{most:,} of {count:,} dead letters" if most < count else some(count, "dead letter")
             if task:
                 which = f"all of task {jobs.line(task)} among {count:,} dead letters"
             steps = letters.every(act, own.keys, task=task, group=group, limit=limit, told=told)
@@ -250,7 +255,7 @@ class Command(BaseCommand):
             self._say("There is nothing to delete.")
             return False
         where = f"lane {jobs.line(lane)}" if lane else f"all that is {status}"
-        what = f"Delete {jobs.some(count, 'job')} of queue {own.options.queue}: {where}."
+        what = f"Delete {some(count, 'job')} of queue {own.options.queue}: {where}."
         loss = "They never run." if lane or JobStatus(status) not in ENDED else "What they left is lost."
         if not asking.sure(self._say, f"{what} {loss}", options["interactive"]):
             return False

@@ -1,8 +1,10 @@
 -- Stop a job: a waiting one ends here and now, a running one is marked and its worker told.
 -- KEYS 1: prefix
 -- ARGV 3: id, ms that the record lives on (0 not stored, -1 for ever), outcome (signed bytes)
--- RETURNS 1 if there was something to stop, else 0
+-- RETURNS 1 if it has ended now, 2 if it runs and was told to stop, 0 if there was nothing to stop
 -- WHY one script: between reading the state and ending the job, no worker may claim it
+
+-- WITH opening
 
 local id, ttl = ARGV[1], tonumber(ARGV[2])
 local key = prefix .. 'job:' .. id
@@ -16,7 +18,7 @@ if letter == 'R' then
     return 0
   end
   redis.call('PUBLISH', prefix .. 'control', id)
-  return 1
+  return 2
 elseif letter ~= 'Q' and letter ~= 'D' then
   return 0
 end
@@ -37,9 +39,11 @@ local calls = tonumber(string.sub(record, stop + 1, stop + 6), 16) or 0
 local history = tonumber(string.sub(record, stop + 7, stop + 12), 16) or 0
 local ended = 'A' .. string.sub(record, 2, 18) .. hex(now) .. '00000000'
   .. string.sub(record, 38, stop + 12 + calls + history) .. ARGV[3]
+open_window(id)
 if ttl == 0 then
 -- WITH spent
-  redis.call('DEL', key)
+  -- What an earlier run has reported must not outlive the job.
+  redis.call('DEL', key, prefix .. 'progress:' .. id, prefix .. 'logs:' .. id)
   spend(now, { now, mark_in(id, string.sub(record, 38)) })
 else
   if ttl < 0 then

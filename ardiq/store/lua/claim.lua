@@ -1,11 +1,12 @@
 -- Give a worker jobs to run; keep house on the way: reap one dead worker, promote what is due.
 -- KEYS 1: prefix
--- ARGV 5 + 2 n: worker, number of this claim, lease ms, most jobs of housekeeping, most jobs to take;
---   then lanes, first to drain first: lane, most jobs to take from it
--- RETURNS {now, ms of the next look at the latest or 0, 1 if more may wait + 2 if anything is paused, ids marked
---   for abort, id, record, id, record, ...} with the record as it was before the claim; {now, -1} when the
---   worker has lost its lease;
---   the error of a lane that cannot be read when the others had nothing
+-- ARGV 6 + 2 n: worker, number of this claim, lease ms, most jobs of housekeeping, most jobs to take, tasks of
+--   which few can start there ('' none, or the most jobs to take of them all, and their names with a newline
+--   around each); then lanes, first to drain first: lane, most jobs to take from it
+-- RETURNS {now, ms of the next look at the latest or 0, 1 if more may wait + 2 if anything is paused + 4 if nothing
+--   was taken but what waits can start elsewhere, ids marked for abort, id, record, id, record, ...} with the
+--   record as it was before the claim; {now, -1} when the worker has lost its lease; the error of a lane that
+--   cannot be read when the others had nothing
 -- WHY one script: a job is in a lane or held, never in neither; and housekeeping that rides on every
 --   claim needs no leader, no scheduler process and no lock
 
@@ -111,45 +112,101 @@ if redis.call('EXISTS', prefix .. 'paused') == 1 then
   end
 end
 
-local out, ids, from, more, trouble = { now, 0, 0, {} }, {}, {}, 0, nil
-for i = 6, #ARGV, 2 do
-  local want = math.min(tonumber(ARGV[i + 1]), room - #ids)
+local out, more, trouble = { now, 0, 0, {} }, 0, nil
+local taken, mine, seen = {}, {}, {}
+
+-- How long the end of a slot is known beyond it, ms: longer than a job is held without having begun.
+local REMEMBERED = 86400000
+
+local function take(id, lane, record)
+  -- A lane may hold ids of jobs that were aborted, deleted, moved or started again: the record decides.
+  -- One that was started again may stand there twice, and its record was read before it is claimed here.
+  if record and not seen[id] and string.sub(record, 1, 1) == 'Q'
+    and string.sub(record, 38, 38 + #lane) == lane .. '\n' then
+    seen[id] = true
+    local flags = string.sub(record, 2, 2)
+    if flags == '3' or flags == '7' then
+      local _, _, unique = texts(record)
+      local left = redis.pcall('PTTL', prefix .. 'unique:' .. unique)
+      if type(left) == 'number' and left > 0 and redis.pcall('GET', prefix .. 'unique:' .. unique) == id then
+        -- Should the job not start after all, its slot is its own again until then, and no longer.
+        redis.call('SET', prefix .. 'unique:end:' .. id, now + left, 'PX', left + REMEMBERED)
+      end
+      release(unique, id)
+    end
+    redis.call('SETRANGE', prefix .. 'job:' .. id, 0,
+      'R' .. string.sub(record, 2, 18) .. stamp .. string.sub(me, 1, 8))
+    taken[#taken + 1] = id
+    mine[#mine + 1] = id
+    mine[#mine + 1] = number
+    out[#out + 1] = id
+    out[#out + 1] = record
+  end
+end
+
+local function pop(i, want)
   if held_back and (held_back['queue'] or held_back['lane:' .. ARGV[i]]) then
     want = 0
   end
   local popped = want > 0 and redis.pcall('LPOP', prefix .. 'lane:' .. ARGV[i], want) or {}
   trouble = trouble or popped.err and popped
-  for _, id in ipairs(popped) do
-    ids[#ids + 1] = id
-    from[#from + 1] = ARGV[i]
-  end
   if want > 0 and #popped == want then
     more = 1
   end
+  return popped
 end
 
-local taken, mine, seen = {}, {}, {}
-if #ids > 0 then
-  for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
-    local id, lane = ids[i], from[i]
-    -- A lane may hold ids of jobs that were aborted, deleted, moved or started again: the record decides.
-    -- One that was started again may stand there twice, and its record was read before it is claimed here.
-    if record and not seen[id] and string.sub(record, 1, 1) == 'Q'
-      and string.sub(record, 38, 38 + #lane) == lane .. '\n' then
-      seen[id] = true
-      local flags = string.sub(record, 2, 2)
-      if flags == '3' or flags == '7' then
-        local _, _, unique = texts(record)
-        release(unique, id)
-      end
-      redis.call('SETRANGE', prefix .. 'job:' .. id, 0,
-        'R' .. string.sub(record, 2, 18) .. stamp .. string.sub(me, 1, 8))
-      taken[#taken + 1] = id
-      mine[#mine + 1] = id
-      mine[#mine + 1] = number
-      out[#out + 1] = id
-      out[#out + 1] = record
+local spare, scarce = string.match(ARGV[6], '^(%d+)(\n.*)$')
+if not scarce then
+  local ids, from = {}, {}
+  for i = 7, #ARGV, 2 do
+    for _, id in ipairs(pop(i, math.min(tonumber(ARGV[i + 1]), room - #ids))) do
+      ids[#ids + 1] = id
+      from[#from + 1] = ARGV[i]
     end
+  end
+  if #ids > 0 then
+    for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
+      take(ids[i], from[i], record)
+    end
+  end
+else
+  -- What there is no place for here is set aside while the lane is looked through for something else, and goes
+  -- back to its head in the order in which it stood there.
+  local HEAD, aside, looked = 511, 0, 0
+  spare = tonumber(spare)
+  for i = 7, #ARGV, 2 do
+    local lane, back, most = ARGV[i], {}, #taken + tonumber(ARGV[i + 1])
+    local want = math.min(most, room) - #taken
+    while want > 0 and looked <= bound do
+      local popped = pop(i, want)
+      looked = looked + #popped
+      for _, id in ipairs(popped) do
+        local head = redis.pcall('GETRANGE', prefix .. 'job:' .. id, 0, HEAD)
+        local _, name = texts(type(head) == 'string' and head or '')
+        local is_scarce = string.find(scarce, '\n' .. name .. '\n', 1, true)
+        if is_scarce and spare == 0 then
+          table.insert(back, 1, id)
+          aside = aside + 1
+        else
+          local before = #taken
+          local record = redis.pcall('GET', prefix .. 'job:' .. id)
+          take(id, lane, type(record) == 'string' and record)
+          spare = is_scarce and spare - (#taken - before) or spare
+        end
+      end
+      if #popped < want then
+        break
+      end
+      want = math.min(most, room) - #taken
+    end
+    if #back > 0 then
+      -- From the back to the front, as LPUSH turns them round again.
+      redis.pcall('LPUSH', prefix .. 'lane:' .. lane, unpack(back))
+    end
+  end
+  if aside > 0 and #taken == 0 then
+    more = 4
   end
 end
 if #taken > 0 then

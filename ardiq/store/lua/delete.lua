@@ -6,6 +6,8 @@
 
 -- WITH groups
 
+-- WITH opening
+
 local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
 local out, gone, left = {}, {}, {}
 for i = 2, #ARGV do
@@ -17,6 +19,9 @@ for i = 2, #ARGV do
     out[i - 1] = 0
   else
     local lane, _, unique = texts(record)
+    if letter == 'D' or letter == 'Q' then
+      open_window(id)
+    end
     if letter == 'D' then
       redis.call('ZREM', prefix .. 'scheduled', id)
     elseif letter == 'Q' then

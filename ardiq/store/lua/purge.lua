@@ -8,6 +8,8 @@
 
 -- WITH groups
 
+-- WITH opening
+
 local place, most, now = ARGV[1], tonumber(ARGV[2]), clock()
 local key = prefix .. place
 local LETTER = { succeeded = 'S', failed = 'F', aborted = 'A', expired = 'X' }
@@ -37,6 +39,9 @@ for _, id in ipairs(ids) do
     end
     if unique ~= '' then
       release(unique, id)
+    end
+    if not status then
+      open_window(id)
     end
   end
   if letter == 'F' then

@@ -58,6 +58,8 @@ end
 -- WITH groups
 -- WITH spent
 
+-- WITH opening
+
 -- fingerprint -> what this batch tells of its group; id, fingerprint, id, fingerprint, ...
 local groups, prints = {}, {}
 
@@ -116,13 +118,21 @@ local function finish(i, id, key, verb)
   local ttl = tonumber(ARGV[i + 4])
   local record = ARGV[i + 3] .. stamp .. ARGV[i + 5]
   if ttl == 0 then
-    redis.call('DEL', key)
+    -- What an earlier run has reported must not outlive the job. The report of the last run went before.
+    redis.call('DEL', key, prefix .. 'progress:' .. id, prefix .. 'logs:' .. id)
     marks[#marks + 1] = now
     marks[#marks + 1] = mark_in(id, string.sub(ARGV[i + 5], 9))
+    if verb == 'A' or verb == 'X' then
+      open_window(id)
+    end
   elseif ttl < 0 then
     redis.call('SET', key, record)
   else
     redis.call('SET', key, record, 'PX', ttl)
+    if string.sub(record, 3, 7) > '00100' then  -- more than one attempt, or a crash
+      try('PEXPIRE', prefix .. 'progress:' .. id, ttl)
+      try('PEXPIRE', prefix .. 'logs:' .. id, ttl)
+    end
   end
   if ttl ~= 0 then
     local list = ended[verb]
@@ -148,7 +158,16 @@ end
 
 local function hold_again(i, id)
   if ARGV[i + 6] ~= '' then
-    try('SET', prefix .. 'unique:' .. ARGV[i + 6], id, 'NX')
+    local key, mine = prefix .. 'unique:' .. ARGV[i + 6], prefix .. 'unique:end:' .. id
+    local ends = try('GET', mine)
+    if type(ends) ~= 'string' then
+      try('SET', key, id, 'NX')
+    else
+      try('DEL', mine)
+      if tonumber(ends) > now then
+        try('SET', key, id, 'NX', 'PX', tonumber(ends) - now)
+      end
+    end
   end
 end
 
