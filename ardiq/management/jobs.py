@@ -142,6 +142,7 @@ class Whole:
             ("queue", line(f"{self.queue}, lane {record.lane}")),
             ("attempts", f"{record.attempts}{crashes}"),
             ("worker", line(one.runs[-1].worker if one.runs else "")),
+            ("about", line(str(one.subject or ""))),
             ("group", line(self.group)),
             ("enqueued", moment(record.enqueued)),
             ("to run at", moment(record.at if scheduled else one.due)),
@@ -215,6 +216,7 @@ class Whole:
         error = error_of(one)
         return data(self.queue, one) | {
             "group": self.group,
+            "subject": [one.subject.label, one.subject.pk, one.subject.using] if one.subject else None,
             "arguments": [[name, value] for name, value in one.arguments],
             "headers": self.headers(),
             "traceback": error.traceback if error else "",

@@ -15,6 +15,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from ardiq import Ardiq, Job, JobStatus, current_job, deadletters
@@ -403,3 +404,11 @@ def test_djangos_own_options_behind_the_verb(app: Ardiq, failed: list[Job[Any]],
     out = StringIO()
     call_command("ardiq_jobs", "list", "--no-color", "-v", "1", "--queue", queue_name, stdout=out)
     assert failed[0].id in out.getvalue()
+
+
+@pytest.mark.django_db
+def test_show_tells_what_a_job_is_about(app: Ardiq, said: Said) -> None:
+    user = User.objects.create(username="ines")
+    job = app.ref("shop.note").options(subject=user).enqueue_sync()
+    assert f"auth.user {user.pk}" in said("show", job.id)[1]
+    assert json.loads(said("show", "--json", job.id)[1])["subject"] == ["auth.user", user.pk, "default"]
