@@ -11,7 +11,7 @@ from typing import Any
 
 from django.apps import apps as django_apps
 
-from ardiq import conf, owners
+from ardiq import conf, operations, owners
 from ardiq.core.errors import OptionError
 from ardiq.core.job import JobRecord
 from ardiq.core.options import Options
@@ -55,6 +55,8 @@ class Finder:
         return found
 
     def _look(self, record: JobRecord) -> Definition | None:
+        if record.name == operations.TASK:
+            return operations.definition(self._queue)
         for app in owners.of(self._queue):
             if (found := app.registry.get(record.name)) is not None:
                 return found

@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "tables": 3,
     "signals": 3,
     "owners": 3,
+    "operations": 3,
     "references": 3,
     "upkeep": 3,
     "api": 4,
@@ -82,6 +83,7 @@ ONE_ROOM: dict[str, str] = {
     "overview": "admin",  # what pages and commands tell of a queue
     "alerts": "admin",
     "owners": "connection",
+    "operations": "connection",  # work of ours that workers do, beside what reaches a queue
     "signals": "connection",
     "references": "upkeep",
     "enqueuing": "api",

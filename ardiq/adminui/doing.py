@@ -20,25 +20,21 @@ from django.utils.translation import gettext_lazy
 from ardiq.adminui import audit
 from ardiq.adminui.actions import ACTIONS, MOST, Action, Text, perform, skip_reason
 from ardiq.adminui.again import newest
-from ardiq.adminui.base import RedisAdmin, shielded
+from ardiq.adminui.base import shielded
+from ardiq.adminui.bulk import SPREAD_MOST, BulkAdmin, whole
+from ardiq.adminui.export import ExportAdmin
 from ardiq.adminui.filters import number
 from ardiq.adminui.sources import broker_of
 from ardiq.models import STATES, Job
 
-SPREAD_MOST = 10_080  # minutes that retried jobs are spread over at most: a week
 SHOWN = 20  # jobs that a confirm page names
 # quote() never leaves an underscore in an id, so that this is no job's address.
 DO = "_do/<str:name>/"
 PAGES = ("abort", "retry", "again", "run")  # actions that a page of one job links to
 
 
-class DoingAdmin(RedisAdmin):
+class DoingAdmin(BulkAdmin, ExportAdmin):
     """Actions of jobs, from the list and from the page of one job."""
-
-    def may(self, request: HttpRequest, action: Action) -> bool:
-        """Whether the user may do this: seeing jobs is part of it."""
-        user: Any = request.user
-        return self.has_view_permission(request) and user.has_perm(action.permission)
 
     def has_abort_permission(self, request: HttpRequest) -> bool:
         return self.may(request, ACTIONS["abort"])
@@ -68,7 +64,7 @@ class DoingAdmin(RedisAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        own = [path(DO, wrap(self.do_view), name="ardiq_job_do")]
+        own = [path(DO, wrap(self.do_view), name="ardiq_job_do"), *self.bulk_urls()]
         for name in PAGES:
             own.append(
                 path(
@@ -112,6 +108,8 @@ class DoingAdmin(RedisAdmin):
         if not self.may(request, action):
             raise PermissionDenied
         total = queryset.count()
+        if total > MOST and request.POST.get("select_across") == "1" and self.takes_all(queryset):
+            return self.ask_about_all(request, action, queryset)
         jobs = list(queryset[:MOST])
         if not any(action.fits(job) for job in jobs):
             whys = dict.fromkeys(str(skip_reason(action, job)) for job in jobs)
@@ -165,7 +163,7 @@ class DoingAdmin(RedisAdmin):
             return HttpResponseNotAllowed(["POST"])
         pairs = _pairs(request.POST.get("jobs", ""))
         jobs = self._jobs(request, pairs)
-        minutes = _minutes(request) if action.paced else 0
+        minutes = whole(request, "minutes", SPREAD_MOST) if action.paced else 0
         step = minutes * 60_000 / len(jobs) if jobs else 0
         done, skipped = perform(action, jobs, (0, step))
         self._log(request, action, done, {"minutes": minutes} if minutes else {})
@@ -229,11 +227,3 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     if not 0 < len(pairs) <= MOST or not all(isinstance(part, str) for pair in pairs for part in pair):
         raise BadRequest("The list of jobs is empty, too long, or no list of names.")
     return list(dict.fromkeys(pairs))
-
-
-def _minutes(request: HttpRequest) -> int:
-    """Over how many minutes to spread jobs. Raises BadRequest for what is no such number."""
-    text = request.POST.get("minutes", "") or "0"
-    if not (text.isascii() and text.isdigit()) or int(text[:9]) > SPREAD_MOST:
-        raise BadRequest("The time to spread jobs over is no number of minutes.")
-    return int(text)

@@ -41,7 +41,14 @@ class JobAdmin(JobPage):
         StateFilter, QueueFilter, TimeFilter, TaskFilter, TriesFilter, WorkerFilter, FromFilter,
     ]  # fmt: skip
     search_fields = ["id", "task"]
-    actions = ["retry_selected", "run_selected", "abort_selected", "delete_selected"]
+    actions = [
+        "retry_selected",
+        "run_selected",
+        "abort_selected",
+        "delete_selected",
+        "export_csv",
+        "export_json",
+    ]
     paginator = ShallowPaginator
     ordering = ["-at"]
 

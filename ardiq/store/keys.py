@@ -29,6 +29,8 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``progress:<id>``     string  how far the job is, as it told last; a TTL always, once it has ended its job's
 ``logs:<id>``         string  kept lines of its logs, capped; a TTL always, once it has ended its job's
 ``again:<id>``        string  ids of the jobs made of it by running it again, one a line; a TTL always
+``bulk:<id>``         hash    an operation on many jobs: what, by whom, how far; a TTL always
+``bulks``             zset    bulk operation -> its start, ms; the latest hundred
 ``waiters``           hash    id -> clients that wait for it: a settle notifies only those
 ``aborts``            zset    id -> when a running job was asked to abort, ms
 ``stats:<minute>``    hash    'lane task' -> what was counted in a minute; expires after three hours
@@ -51,6 +53,7 @@ TYPES = {
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
     "pushed:": "string", "spent": "zset", "subject:": "zset", "paused": "hash", "again:": "string",
+    "bulk:": "hash", "bulks": "zset",
     "stats:": "hash", "sums:": "hash", "totals": "hash", "counted": "zset",
 }  # fmt: skip
 
@@ -107,6 +110,13 @@ class Keys:
 
     def logs(self, id: str) -> str:
         return f"{self.prefix}logs:{id}"
+
+    @property
+    def bulks(self) -> str:
+        return f"{self.prefix}bulks"
+
+    def bulk(self, id: str) -> str:
+        return f"{self.prefix}bulk:{id}"
 
     def again(self, id: str) -> str:
         return f"{self.prefix}again:{id}"

@@ -21,8 +21,8 @@ from ardiq.store import verbs
 from tests.admin.conftest import LIST, Shop, SignIn, Work
 from tests.server import admin as raw
 
-EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "view_queue", "view_worker",
-         "view_outbox", "view_dashboard")  # fmt: skip
+EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "export_job", "view_queue",
+         "view_worker", "view_outbox", "view_dashboard")  # fmt: skip
 NOBODY = {"nobody"}
 STAFF: set[str] = set()  # Django's own redirect from old addresses tells nothing
 SEE, QUEUE, WORKER, OUTBOX = {"view_job"}, {"view_queue"}, {"view_worker"}, {"view_outbox"}
@@ -43,6 +43,14 @@ ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
     "ardiq_job_download": (SEE | {"view_job_payload"}, SEE | {"view_job_payload"}),
     "ardiq_job_do:abort": (SEE | {"abort_job"}, SEE | {"abort_job"}),
     "ardiq_job_do:retry": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_bulks": (SEE, SEE),
+    # Who may cancel one is told by what it does; an id that there is not tells nothing.
+    "ardiq_job_bulk_cancel": (NOBODY, NOBODY),
+    "ardiq_job_bulk_start:abort": (SEE | {"abort_job"}, SEE | {"abort_job"}),
+    "ardiq_job_bulk_start:retry": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_bulk_start:again": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_bulk_start:run": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    "ardiq_job_bulk_start:delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),
     "ardiq_job_do:again": (SEE | {"retry_job"}, SEE | {"retry_job"}),
     "ardiq_job_do:run": (SEE | {"retry_job"}, SEE | {"retry_job"}),
     "ardiq_job_do:delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),
@@ -57,8 +65,19 @@ for _model, _see in (("queue", QUEUE), ("worker", WORKER), ("outbox", OUTBOX), (
         f"ardiq_{_model}_delete": (NOBODY, NOBODY),
         _model: (STAFF, STAFF),
     }
-ACTIONS = {"retry_selected": "retry_job", "run_selected": "retry_job", "abort_selected": "abort_job",
-           "delete_selected": "delete_job"}  # fmt: skip
+ACTIONS = {
+    "retry_selected": "retry_job",
+    "run_selected": "retry_job",
+    "abort_selected": "abort_job",
+    "delete_selected": "delete_job",
+    "export_csv": "export_job",
+    "export_json": "export_job",
+}
+
+
+def posted(name: str) -> bool:
+    """Whether an address answers to nothing but a POST: test_actions.py and test_bulk.py send those."""
+    return name.startswith(("ardiq_job_do:", "ardiq_job_bulk_start:"))
 
 
 def patterns(found: list[Any], prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -76,7 +95,9 @@ def addresses(keys: dict[str, str]) -> list[tuple[str, str]]:
     for path, pattern in patterns(admin.site.get_urls()):
         model = path.split("/")[1]
         filled = "/admin/" + path.replace("<path:object_id>", keys[model]).replace("<str:what>", "arguments")
-        if "<str:name>" in filled:
+        if "cancel/<str:name>" in filled:
+            out.append((pattern.name, filled.replace("<str:name>", "0" * 32)))
+        elif "<str:name>" in filled:
             for name in ("abort", "retry", "again", "run", "delete"):
                 out.append((f"{pattern.name}:{name}", filled.replace("<str:name>", name)))
         else:
@@ -127,7 +148,7 @@ def test_get(
     for name, address in addresses(keys):
         allowed = ADDRESSES[name][0] <= set(granted)
         for response in (client.get(address), client.head(address)):
-            wanted = ([405] if "_do:" in name else [200, 302]) if allowed else [403]
+            wanted = ([405] if posted(name) else [200, 302]) if allowed else [403]
             assert response.status_code in wanted, (address, granted, response.status_code)
             if response.status_code == 200:
                 assert "no-store" in response.headers["Cache-Control"], address
@@ -144,7 +165,7 @@ def test_post(
     form = {"jobs": json.dumps([[shop.app.queue_name, keys["job"]]]), "post": "yes", "state": "failed"}
     for name, address in addresses(keys):
         allowed = ADDRESSES[name][1] <= set(granted)
-        if "_do:" in name and allowed:
+        if posted(name) and allowed:
             continue  # tests/admin/test_actions.py
         response = client.post(address, form)
         wanted = [200, 302] if allowed else [403]
@@ -170,6 +191,7 @@ def test_actions_of_the_list(
             assert response.status_code == 403
             continue
         asks = "admin/ardiq/confirm.html" in [template.name for template in response.templates]
+        asks = asks or response.streaming
         assert asks is (permission in granted), (action, granted)
     assert snapshot(redis_url, shop.app) == before
 
@@ -191,7 +213,7 @@ def test_strangers(shop: Shop, keys: dict[str, str], redis_url: str, staff: bool
 def test_superusers(boss: Client, shop: Shop, keys: dict[str, str]) -> None:
     """S7: all but what nobody may do."""
     for name, address in addresses(keys):
-        wanted = [403] if ADDRESSES[name][0] == NOBODY else [405] if "_do:" in name else [200, 302]
+        wanted = [403] if ADDRESSES[name][0] == NOBODY else [405] if posted(name) else [200, 302]
         assert boss.get(address).status_code in wanted, address
 
 

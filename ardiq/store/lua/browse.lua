@@ -70,24 +70,19 @@ local function bounds(key, mirrored)
   return before, redis.call('ZCOUNT', key, from, to)
 end
 
--- The time of a position of a lane, counted from its newest; of a stale one that of an older neighbour.
+-- The time of a position of a lane, counted from its newest; nil where the id is stale.
 local function time_in(key, position)
-  for _, at in ipairs({ position, position + 1, position + 2, position + 3 }) do
-    local id = redis.call('LRANGE', key, -1 - at, -1 - at)[1]
-    local found = id and at_of(id)
-    if found then
-      return found
-    end
-  end
-  return now
+  local id = redis.call('LRANGE', key, -1 - position, -1 - position)[1]
+  local start = id and redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 28) or ''
+  return string.sub(start, 1, 1) == 'Q' and tonumber(string.sub(start, 19, 29), 16) or nil
 end
 
--- The first position, from the newest, whose time is not above a limit.
-local function first_below(key, size, limit)
+-- The first position, from the newest, whose time is not above a limit. What is stale counts as `stale` says.
+local function first_below(key, size, limit, stale)
   local low, high = 0, size
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if time_in(key, middle) > limit then
+    if (time_in(key, middle) or stale) > limit then
       low = middle + 1
     else
       high = middle
@@ -101,8 +96,8 @@ local function lane_bounds(key)
   if not timed then
     return 0, size
   end
-  local first = first_below(key, size, upto)
-  return first, math.max(0, first_below(key, size, since - 1) - first)
+  local first = first_below(key, size, upto, 0)
+  return first, math.max(0, first_below(key, size, since - 1, now) - first)
 end
 
 -- A place whose positions count from the first in time to the last.
