@@ -73,7 +73,9 @@ def test_everything_comes_back_as_itself(app: Ardiq, work: Work) -> None:
         assert result is not None
         for copy in (argument, keyword[0], result.value):
             assert copy == value and type(copy) is type(value)
-            assert repr(copy) == repr(value)  # the zone and the fold of a datetime, the digits of a Decimal
+            if not isinstance(value, (set, frozenset)):  # whose order is that in which they were made
+                # The zone and the fold of a datetime, the digits of a Decimal.
+                assert repr(copy) == repr(value)
         info = job.info_sync()
         assert info is not None and (info.args, info.kwargs) == ([value], {"again": [value]})
 
