@@ -19,6 +19,7 @@ from ardiq.adminui.text import folds, plain
 from ardiq.alerts import alerts, name_of
 from ardiq.core.job import JobStatus
 from ardiq.core.outcome import Failure
+from ardiq.models import Job, Queue, RedisModel, Schedule, Worker
 from ardiq.store.browsing import STATUSES
 from ardiq.store.inspector import WorkerView
 
@@ -88,9 +89,15 @@ class Page:
             "as_of": times.clock(self.now, seconds=True),
         }
 
+    def link(self, model: type[RedisModel], id: str) -> str:
+        """The address of a page; '' where a site of the project does not have it."""
+        if not self.admin.admin_site.is_registered(model):
+            return ""
+        return self.admin.url("change", id, model=model._meta.model_name or "")
+
     def jobs(self, **filters: str) -> str:
         """The address of the list of jobs, '' for those who may not see it."""
-        if not self.may("view_job"):
+        if not self.may("view_job") or not self.admin.admin_site.is_registered(Job):
             return ""
         if len(self.found) == 1:
             filters.setdefault("queue", self.found[0].queue)
@@ -109,7 +116,7 @@ class Page:
     def queue(self, one: Snapshot) -> dict[str, Any]:
         seen, statuses = one.seen, one.seen.counts.statuses
         oldest = min(filter(None, seen.heads.lanes.values()), default=0)
-        page = self.admin.url("change", one.queue, model="queue") if self.may("view_queue") else ""
+        page = self.link(Queue, one.queue) if self.may("view_queue") else ""
         return {
             "name": one.queue, "url": page,
             "waiting": number(statuses[JobStatus.QUEUED]),
@@ -127,7 +134,7 @@ class Page:
         state = _("silent") if one.seen.silent(worker) else _("blocked") if one.seen.stuck(worker) else ""
         doing = {"quiet": _("quiet"), "stopping": _("stopping")}.get(worker.doing, "")
         return {
-            "name": name_of(worker), "url": self.admin.url("change", worker.id, model="worker"),
+            "name": name_of(worker), "url": self.link(Worker, worker.id),
             "queue": one.queue, "running": worker.number("running"), "most": concurrency,
             "beat": times.both(worker.beat), "state": state or doing or _("working"), "ill": bool(state),
         }  # fmt: skip
@@ -147,7 +154,7 @@ class Page:
                 "tasks": tasks, "queue": one.queue, "last": times.both(group.last),
                 # As the page of its job tells it: the one of the group is not masked.
                 "message": plain(error.message, 300) if error else "",
-                "latest": self.admin.url("change", group.job, model="job") if one.latest else "",
+                "latest": self.link(Job, group.job) if one.latest else "",
                 "folds": folds(error.traceback) if error else [],
                 "url": self.jobs(state="failed", queue=one.queue, **({"task": tasks[0]} if tasks else {})),
             })  # fmt: skip
@@ -166,7 +173,7 @@ class Page:
         return [
             {
                 "name": plain(standing.recurrence.name), "queue": queue, "late": standing.late,
-                "url": self.admin.url("change", f"{queue}:{standing.recurrence.name}", model="schedule"),
+                "url": self.link(Schedule, f"{queue}:{standing.recurrence.name}"),
                 "next": times.both(standing.next_at),
             }
             for queue, standing in due[:NEXT]

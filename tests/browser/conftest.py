@@ -1,0 +1,79 @@
+"""A browser, a site, and somebody who is signed in. No browser: skipped, and in CI a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.stage import PASSWORD, USER, Site, chromium, site
+from tests.server import missing, own_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("no playwright: pip install django-ardiq[test]")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for all tests: each makes what it changes itself."""
+    directory = tmp_path_factory.mktemp("site")
+    with own_server(directory) as url, site(url, directory) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def cookies(browser: Browser, stage: Site) -> Any:
+    """Of a superuser who has signed in by the form."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{stage.url}/admin/")
+    page.fill("#id_username", USER)
+    page.fill("#id_password", PASSWORD)
+    page.click("input[type=submit]")
+    assert "Site administration" in page.content()
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
+@pytest.fixture
+def visit(browser: Browser, stage: Site, cookies: Any) -> Iterator[Open]:
+    """Open a page of the site. What the browser complains of fails the test: a policy, a script, a file."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(address: str, *, scheme: str = "light", width: int = 1280, **options: Any) -> Page:
+        context = browser.new_context(
+            storage_state=cookies, color_scheme=scheme, viewport={"width": width, "height": 900}, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: _note(complaints, message))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(stage.url + address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints, complaints
+
+
+def _note(complaints: list[str], message: Any) -> None:
+    if message.type in ("error", "warning") and "favicon" not in str(message.location):
+        complaints.append(f"{message.text} ({message.location.get('url', '')})")

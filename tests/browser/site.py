@@ -1,0 +1,17 @@
+"""The project of tests/settings.py under the strictest Content Security Policy, with a theme if one is named.
+
+ARDIQ_TEST_THEME  an app of a theme, which goes before Django's admin
+"""
+
+import os
+
+from tests.settings import *  # noqa: F403
+from tests.settings import INSTALLED_APPS, MIDDLEWARE, STATIC_URL
+
+STATIC_URL = f"/{STATIC_URL}"
+INSTALLED_APPS = [*filter(None, [os.environ.get("ARDIQ_TEST_THEME", "")]), *INSTALLED_APPS]
+if not os.environ.get("ARDIQ_TEST_THEME"):
+    # What themes do is their affair.
+    MIDDLEWARE = ["tests.browser.policy.strict", *MIDDLEWARE]
+if "jazzmin" in INSTALLED_APPS:
+    X_FRAME_OPTIONS = "SAMEORIGIN"

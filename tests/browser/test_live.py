@@ -1,0 +1,121 @@
+"""Pages keep themselves up to date, and leave alone whoever is at work on them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.conftest import Open
+from tests.browser.stage import Site
+from tests.workers import until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+JOBS = "/admin/ardiq/job/"
+
+
+def asked(page: Page) -> list[str]:
+    """The questions of live.js, from now on."""
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url) if "_live=1" in request.url else None)
+    return seen
+
+
+def wait(page: Page, seen: list[str], more: int = 1) -> None:
+    """Until it has asked again; the browser must get its turn meanwhile."""
+    before = len(seen)
+    until(lambda: page.wait_for_timeout(50) or len(seen) >= before + more, 20, "another question")
+
+
+def test_what_happens_shows(visit: Open, stage: Site) -> None:
+    """ADMIN 5.10: a job that is enqueued after the page was opened stands on it, without a reload."""
+    page = visit("/admin/ardiq/dashboard/")
+    before = int(page.text_content(".ardiq-tile-scheduled strong") or 0)
+    stage.app.ref("market.notify").options(delay_ms=3_600_000).enqueue_sync("late@example.com")
+    page.wait_for_function(
+        "count => Number(document.querySelector('.ardiq-tile-scheduled strong').textContent) > count",
+        arg=before,
+    )
+    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+
+
+def test_a_list_grows(visit: Open, stage: Site) -> None:
+    """The newest job comes first; nobody is at work on the list."""
+    page = visit(JOBS)
+    page.mouse.move(5, 5)
+    job = stage.app.ref("market.notify").enqueue_sync("new@example.com")
+    page.wait_for_selector(f'#result_list a[href*="{job.id}"]')
+
+
+def test_rows_stay_under_the_pointer(visit: Open, stage: Site) -> None:
+    """What is newer is offered, and comes when it is wanted."""
+    page = visit(JOBS)
+    page.hover("#result_list tbody tr:nth-child(3)")
+    job = stage.app.ref("market.notify").enqueue_sync("offered@example.com")
+    page.get_by_role("button", name=re.compile("newer: show")).click()
+    page.wait_for_selector(f'#result_list a[href*="{job.id}"]')
+
+
+def test_a_selection_stays(visit: Open, stage: Site) -> None:
+    """With a box ticked nothing is asked, and after it everything is again."""
+    page = visit(JOBS)
+    seen = asked(page)
+    wait(page, seen)
+    page.check("#result_list tbody tr:first-child .action-select")
+    page.wait_for_timeout(5_000)
+    count = len(seen)
+    page.wait_for_timeout(5_000)
+    assert len(seen) == count
+    page.uncheck("#result_list tbody tr:first-child .action-select")
+    page.evaluate("document.activeElement.blur()")
+    wait(page, seen)
+
+
+def test_a_hidden_tab_is_quiet(visit: Open, stage: Site) -> None:
+    page = visit("/admin/ardiq/dashboard/")
+    seen = asked(page)
+    wait(page, seen)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.wait_for_timeout(1_000)
+    count = len(seen)
+    page.wait_for_timeout(5_000)
+    assert len(seen) == count
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    wait(page, seen)
+
+
+def test_the_switch_is_kept(visit: Open, stage: Site) -> None:
+    """Off means off, on the next page as well."""
+    page = visit("/admin/ardiq/dashboard/")
+    page.get_by_label("Live").uncheck()
+    page.goto(f"{stage.url}{JOBS}")
+    seen = asked(page)
+    assert not page.get_by_label("Live").is_checked()
+    page.wait_for_timeout(5_000)
+    assert not seen
+
+
+@pytest.mark.slow
+def test_errors(visit: Open, stage: Site) -> None:
+    """A server that is away makes the page stale, is asked less often, and all is well when it is back."""
+    page = visit("/admin/ardiq/dashboard/")
+    seen = asked(page)
+    page.route("**/*_live=1*", lambda route: route.fulfill(status=204))
+    page.wait_for_selector("text=stale since")
+    first = len(seen)
+    page.wait_for_timeout(6_000)
+    assert len(seen) - first <= 2, "it asks less and less often"
+    page.unroute("**/*_live=1*")
+    page.wait_for_selector("text=stale since", state="detached", timeout=60_000)
+
+
+def test_signed_out(visit: Open, stage: Site) -> None:
+    """Whoever is signed out meanwhile is offered to sign in, and nothing is asked any more."""
+    page = visit("/admin/ardiq/dashboard/")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Sign in again").click()
+    page.wait_for_selector("#id_username")

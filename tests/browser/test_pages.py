@@ -1,0 +1,40 @@
+"""Every page in a real browser: nothing against the policy, nothing for axe to find, nothing too wide."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.conftest import Open
+from tests.browser.stage import CARD, Site
+
+PAGES = (
+    "index", "dashboard", "jobs", "failed jobs", "search", "no jobs", "failed job", "running job",
+    "scheduled job", "job with logs", "delete", "retry", "history", "queues", "queue", "workers", "worker",
+    "outbox",
+)  # fmt: skip
+# Light and wide as on a desk, dark and narrow as on a phone; the other two are looked at by the slow tests.
+LOOKS = [
+    ("light", 1280),
+    ("dark", 390),
+    pytest.param("dark", 1280, marks=pytest.mark.slow),
+    pytest.param("light", 390, marks=pytest.mark.slow),
+]
+
+
+def test_every_page_is_named(stage: Site) -> None:
+    assert tuple(stage.pages) == PAGES
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_page(visit: Open, stage: Site, name: str, scheme: str, width: int) -> None:
+    """ADMIN 6.4, 6.5: no complaint of the browser (see ``visit``), no violation, no scrolling sideways;
+    and no secret anywhere."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(stage.pages[name], scheme=scheme, width=width)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0, f"{wider} px wider than the screen"
+    assert CARD not in page.content()
