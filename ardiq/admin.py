@@ -11,13 +11,18 @@ from ardiq.adminui.attached import JobsMixin
 from ardiq.adminui.dashboard import DashboardAdmin
 from ardiq.adminui.jobs import JobAdmin
 from ardiq.adminui.outbox import OutboxAdmin
-from ardiq.adminui.places import QueueAdmin, WorkerAdmin
-from ardiq.models import Dashboard, Job, Outbox, Queue, Worker
+from ardiq.adminui.queues import QueueAdmin
+from ardiq.adminui.schedules import ScheduleAdmin
+from ardiq.adminui.workers import WorkerAdmin
+from ardiq.models import Dashboard, Job, Outbox, Queue, Schedule, Worker
 
-__all__ = ["DashboardAdmin", "JobAdmin", "JobsMixin", "OutboxAdmin", "QueueAdmin", "WorkerAdmin"]
+__all__ = [
+    "DashboardAdmin", "JobAdmin", "JobsMixin", "OutboxAdmin", "QueueAdmin", "ScheduleAdmin", "WorkerAdmin",
+]  # fmt: skip
 
 admin.site.register(Dashboard, DashboardAdmin)
 admin.site.register(Job, JobAdmin)
 admin.site.register(Queue, QueueAdmin)
 admin.site.register(Worker, WorkerAdmin)
+admin.site.register(Schedule, ScheduleAdmin)
 admin.site.register(Outbox, OutboxAdmin)

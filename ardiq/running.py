@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack, nullcontext, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+import django
+
 from ardiq import conf, isolated, owners
 from ardiq.connection import broker
 from ardiq.core.events import Events
@@ -119,7 +121,12 @@ def about(options: Options) -> dict[str, str]:
         "pid": str(os.getpid()),
         "version": __version__,
         "python": platform.python_version(),
+        "django": django.get_version(),
         "lanes": ",".join(options.priorities),
+        "threads": str(options.threads),
+        "prefetch": str(options.prefetch),
+        "lease_ms": str(options.lease_ms),
+        "grace_ms": str(options.grace_ms),
     }
 
 

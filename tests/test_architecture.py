@@ -119,6 +119,7 @@ GUESTS: dict[str, set[str]] = {
     "worker": {"uvloop"},
     "version": set(),
     "backend": DJANGO | {"django_tasks"},
+    "adminui": DJANGO | {"cron_descriptor"},
     "management": DJANGO | {"rich"},
     "testing": DJANGO | {"pytest", "fakeredis"},
     # Each file of contrib stands behind an extra of its own and imports what that extra installs.

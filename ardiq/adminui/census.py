@@ -9,8 +9,9 @@ from ardiq.adminui.plan import Plan
 from ardiq.adminui.sought import Sought
 from ardiq.connection import Broker, broker
 from ardiq.core.job import JobStatus
-from ardiq.store import browsing, inspector
+from ardiq.store import browsing, controls, inspector
 from ardiq.store.browsing import STRETCH
+from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts
 
 TALLIED = 1_000  # newest jobs of a queue among which tasks are counted
@@ -27,6 +28,8 @@ class Census:
         self.aliases = aliases
         self.sought = sought
         self._counts: dict[str, Counts] = {}
+        self.pauses: dict[str, list[Pause]] = {}
+        """What is paused in each queue whose jobs were counted."""
         self._windows: dict[str, dict[JobStatus, int]] = {}
 
     def queues(self, plan: Plan) -> list[str]:
@@ -42,7 +45,8 @@ class Census:
         if alias not in self._counts:
             own = broker_of(alias)
             tidy, counts = inspector.tidy(own.keys), inspector.counts(own.keys, own.options.priorities)
-            self._counts[alias] = own.store.run_many((tidy, counts))[1]
+            pauses = controls.pauses(own.keys)
+            _, self._counts[alias], self.pauses[alias] = own.store.run_many((tidy, counts, pauses))
         return self._counts[alias]
 
     def numbers(self, alias: str) -> dict[JobStatus, int]:

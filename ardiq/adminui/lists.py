@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from ardiq.adminui.base import EagerChangeList
 from ardiq.adminui.filters import number
+from ardiq.adminui.marks import told_pause
 from ardiq.adminui.queryset import RedisQuerySet
 from ardiq.adminui.sources import SMALL, JobSource, Searched
 
@@ -57,6 +58,9 @@ class JobChangeList(EagerChangeList):
 
     def notes(self) -> Iterator[str | SafeString]:
         source = self.queryset.source
+        for alias in source.queues(self.queryset.plan):
+            source.counts(alias)
+            yield from (told_pause(one, alias) for one in source.pauses[alias])
         searched = source.searched
         if searched:
             yield self._told(searched)

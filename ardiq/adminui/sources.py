@@ -22,14 +22,14 @@ from ardiq.adminui.sought import NOTHING, Path, Sought, path_in
 from ardiq.core.job import JobStatus
 from ardiq.store import browsing, inspector
 from ardiq.store.browsing import STRETCH, Keep, Spot
-from ardiq.store.inspector import JobView, WorkerView
+from ardiq.store.inspector import JobView
 
 SEARCHED = 10_000  # newest jobs of a queue that a filter by task or a search looks at
 ROWS = 100  # jobs that one script reads for a list
 READ = 2_000  # jobs whose calls a search for an argument reads in one round trip
 SMALL = 4_096  # bytes of a call that such a search reads at most
 
-__all__ = ["FewSource", "JobSource", "Searched", "broker_of", "workers_of"]
+__all__ = ["FewSource", "JobSource", "Searched", "broker_of"]
 
 Place = tuple[str, str]  # queue, id
 
@@ -250,10 +250,3 @@ class FewSource:
 
     def rows(self, plan: Plan) -> list[Any]:
         return self._chosen(plan)[plan.start : plan.stop]
-
-
-def workers_of(alias: str) -> list[WorkerView]:
-    """Every worker of one queue: two round trips."""
-    own = broker_of(alias)
-    leases = own.store.run(inspector.workers(own.keys))
-    return list(own.store.run_many([inspector.worker(own.keys, id, end) for id, end in leases]))

@@ -36,6 +36,16 @@ class Timetable:
         self._expression, self._every_ms = expression, every_ms
         self._tz: tzinfo = ZoneInfo(zone) if zone else UTC
 
+    @property
+    def expression(self) -> str:
+        """What a nickname stands for, or the expression itself; '' for a fixed period."""
+        return self._expression
+
+    @property
+    def every_ms(self) -> int:
+        """The fixed period, 0 for an expression."""
+        return self._every_ms
+
     def in_zone(self, zone: str) -> Timetable:
         """The same in this zone, unless it has one of its own or needs none."""
         if self.zone or self._every_ms:

@@ -8,9 +8,10 @@ from ardiq.models.dashboard import Dashboard
 from ardiq.models.jobs import STATES, Job
 from ardiq.models.queues import Queue
 from ardiq.models.schedules import Schedule
-from ardiq.models.workers import Worker
+from ardiq.models.workers import WORKER_STATES, Worker
 from ardiq.tables import Once, Outbox
 
 __all__ = [
-    "STATES", "Dashboard", "Job", "Once", "Outbox", "Queue", "RedisModel", "Schedule", "Worker",
+    "STATES", "WORKER_STATES", "Dashboard", "Job", "Once", "Outbox", "Queue", "RedisModel", "Schedule",
+    "Worker",
 ]  # fmt: skip

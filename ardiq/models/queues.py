@@ -9,10 +9,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
-from ardiq.adminui.sources import FewSource, JobSource
+from ardiq.adminui import seeing
+from ardiq.adminui.seeing import SeenQueue, SeenWorker
+from ardiq.adminui.sources import FewSource
+from ardiq.adminui.times import moment
 from ardiq.core.job import JobStatus
 from ardiq.models.base import RedisModel
-from ardiq.models.jobs import Job
 
 if TYPE_CHECKING:
     Flag = models.BooleanField[bool, bool]
@@ -34,6 +36,9 @@ class Queue(RedisModel):
     paused: Flag = models.BooleanField(_("paused"), default=False)
 
     lanes: dict[str, int]
+    seen: SeenQueue
+    serving: list[SeenWorker]
+    """Its workers; only where one queue is looked at."""
 
     class Meta(RedisModel.Meta):
         verbose_name = _("queue")
@@ -48,21 +53,28 @@ class Queue(RedisModel):
     def __str__(self) -> str:
         return self.name
 
-    @classmethod
-    def make_source(cls) -> FewSource:
-        return FewSource(lambda: [cls.of(alias) for alias in conf.aliases()])
+    @property
+    def queue(self) -> str:
+        """Its own name, where objects of several kinds are asked for their queue."""
+        return self.name
 
     @classmethod
-    def of(cls, alias: str) -> Queue:
-        counts = JobSource(Job.of).counts(alias)
+    def make_source(cls) -> FewSource:
+        return FewSource(lambda: [cls.of(*one) for one in seeing.queues(conf.aliases()).items()])
+
+    @classmethod
+    def of(cls, alias: str, seen: SeenQueue) -> Queue:
+        statuses = seen.counts.statuses
         queue = cls(
             name=alias,
-            waiting=counts.statuses[JobStatus.QUEUED],
-            scheduled=counts.statuses[JobStatus.SCHEDULED],
-            running=counts.statuses[JobStatus.RUNNING],
-            failed=counts.statuses[JobStatus.FAILED],
-            workers=counts.workers,
+            waiting=statuses[JobStatus.QUEUED],
+            scheduled=statuses[JobStatus.SCHEDULED],
+            running=statuses[JobStatus.RUNNING],
+            failed=statuses[JobStatus.FAILED],
+            workers=seen.counts.workers,
+            oldest=moment(seen.oldest),
+            paused=seen.pause is not None,
         )
-        queue.lanes = counts.lanes
+        queue.lanes, queue.seen = seen.counts.lanes, seen
         queue.read()
         return queue

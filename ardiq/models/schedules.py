@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from ardiq import conf
+from ardiq.adminui import seeing
+from ardiq.adminui.seeing import SeenSchedule
 from ardiq.adminui.sources import FewSource
 from ardiq.adminui.text import plain
+from ardiq.adminui.times import moment
 from ardiq.models.base import RedisModel
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ class Schedule(RedisModel):
     next_at: When = models.DateTimeField(_("next run"), null=True)
     last_at: When = models.DateTimeField(_("last run"), null=True)
 
+    seen: SeenSchedule
+
     class Meta(RedisModel.Meta):
         verbose_name = _("schedule")
         verbose_name_plural = _("schedules")
@@ -41,4 +47,25 @@ class Schedule(RedisModel):
 
     @classmethod
     def make_source(cls) -> FewSource:
-        return FewSource(list)
+        return FewSource(
+            lambda: [
+                cls.of(alias, one)
+                for alias, found in seeing.schedules(conf.aliases()).items()
+                for one in found
+            ]
+        )
+
+    @classmethod
+    def of(cls, queue: str, seen: SeenSchedule) -> Schedule:
+        schedule = cls(
+            id=f"{queue}:{seen.recurrence.name}",
+            name=seen.recurrence.name,
+            queue=queue,
+            timetable=seen.recurrence.timetable.spelt,
+            enabled=not seen.state.paused,
+            next_at=moment(seen.next_at),
+            last_at=moment(seen.last_at),
+        )
+        schedule.seen = seen
+        schedule.read()
+        return schedule

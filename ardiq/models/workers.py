@@ -9,7 +9,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
-from ardiq.adminui.sources import FewSource, workers_of
+from ardiq.adminui import seeing
+from ardiq.adminui.seeing import SeenWorker, Work
+from ardiq.adminui.sources import FewSource
 from ardiq.adminui.text import plain
 from ardiq.adminui.times import moment
 from ardiq.models.base import RedisModel
@@ -44,6 +46,9 @@ class Worker(RedisModel):
     state: Text = models.CharField(_("state"), max_length=20, choices=WORKER_STATES, default="alive")
 
     view: WorkerView
+    work = Work([], [])
+    seen_at: int
+    """Now, by the clock of its server, ms."""
 
     class Meta(RedisModel.Meta):
         verbose_name = _("worker")
@@ -58,12 +63,14 @@ class Worker(RedisModel):
     @classmethod
     def make_source(cls) -> FewSource:
         return FewSource(
-            lambda: [cls.of(alias, view) for alias in conf.aliases() for view in workers_of(alias)]
+            lambda: [
+                cls.of(alias, one) for alias, found in seeing.workers(conf.aliases()).items() for one in found
+            ]
         )
 
     @classmethod
-    def of(cls, queue: str, view: WorkerView) -> Worker:
-        about = view.about
+    def of(cls, queue: str, seen: SeenWorker) -> Worker:
+        view, about = seen.view, seen.view.about
         worker = cls(
             id=view.id,
             name=about.get("name", ""),
@@ -74,7 +81,8 @@ class Worker(RedisModel):
             seen=moment(view.number("seen") or view.number("since")),
             running=view.number("running"),
             processed=view.number("processed"),
+            state=seen.state,
         )
-        worker.view = view
+        worker.view, worker.seen_at = view, seen.now
         worker.read()
         return worker

@@ -76,6 +76,11 @@ class Endpoint:
             )
         return Sentinels(given["sentinels"], str(given["service_name"]), theirs)
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether two queues may lie on two nodes."""
+        return self._grows
+
     def patience(self) -> Patience:
         """For a call whose connection was lost: one more try; a few where another server may take over."""
         return Patience() if self._grows or self._sentinels is not None else Patience(0)

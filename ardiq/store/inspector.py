@@ -187,6 +187,15 @@ def ahead(keys: Keys, lane: str, id: str) -> Call:
     return Call(("LPOS", keys.lane(lane), id, "MAXLEN", FAR), lambda reply: reply)
 
 
+def held(keys: Keys, worker: str, most: int) -> Call:
+    """Ids of what a worker holds, ``most`` or a few more at most."""
+
+    def decode(reply: Any) -> list[str]:
+        return [id.decode("utf-8", "backslashreplace") for id in reply[1][::2]][:most]
+
+    return Call(("HSCAN", keys.held(worker), 0, "COUNT", most), decode)
+
+
 def view(id: str, raw: bytes, size: int) -> JobView:
     """Read a record. Never raises: what cannot be read is told."""
     status = LETTERS.get(chr(raw[0])) if raw else None

@@ -245,14 +245,14 @@ def size(keys: Keys, place: str) -> Call:
     return Call(("LLEN" if place.startswith("lane:") else "ZCARD", keys.prefix + place), int)
 
 
-def purge(keys: Keys, places: Sequence[str], told: Told | None = None) -> Steps[int]:
+def purge(keys: Keys, places: Sequence[str], told: Told | None = None, most: int | None = None) -> Steps[int]:
     """Remove all that lay in some places when it began (browsing.places; none of them is that of running
-    jobs). Answers how many jobs were removed."""
+    jobs), or no more than ``most``. Answers how many jobs were removed."""
     sizes: list[int] = yield [size(keys, place) for place in places]
     done, rest = 0, sum(sizes)
     for place, left in zip(places, sizes, strict=True):
         until: Part = ""
-        while left > 0:
+        while left > 0 and (most is None or done < most):
             argv: list[Part] = [place, min(PIECE, left), until]
             ((until, looked, gone),) = yield [script("purge").call(keys.prefix, argv, tuple)]
             left, rest, done = (left - looked if looked else 0), rest - looked, done + gone

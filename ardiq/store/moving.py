@@ -24,11 +24,12 @@ def piece(keys: Keys, lane: str, to: str, most: int) -> Call:
     return script("shift").call(keys.prefix, [lane, to, most], tuple)
 
 
-def shift(keys: Keys, lane: str, to: str, told: Told | None = None) -> Steps[int]:
-    """Move all that waited in a lane when it began to the end of another, in its order. Answers how many."""
+def shift(keys: Keys, lane: str, to: str, told: Told | None = None, most: int | None = None) -> Steps[int]:
+    """Move all that waited in a lane when it began to the end of another, in its order, or no more than
+    ``most``. Answers how many."""
     (left,) = yield [size(keys, f"lane:{lane}")]
     moved = 0
-    while left > 0:
+    while left > 0 and (most is None or moved < most):
         ((looked, count),) = yield [piece(keys, lane, to, min(PIECE, left))]
         moved, left = moved + count, (left - looked if looked else 0)
         if told:

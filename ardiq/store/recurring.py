@@ -1,7 +1,7 @@
 """Verbs of recurring tasks, like those of verbs.py. What Redis keeps of a schedule is in the hash ``cron``:
 
-``mark:<name>`` (ms: up to where it has fired), ``last:<name>`` (id of its last job), ``paused:<name>``,
-``ended:<name>`` (status and ms of the last end).
+``mark:<name>`` (ms: up to where it has fired), ``last:<name>`` (id of its last job), ``paused:<name>`` (by
+whom), ``ended:<name>`` (status and ms of the last end).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, Part, ahead, script
+
+NOBODY = "1"  # who has paused a schedule, where that is not known
 
 Offer = tuple[str, int, str, str, str, str, bytes]
 """name, occurrence ms, overlap, id, lane, unique slot or '', record behind its worker field."""
@@ -25,6 +27,7 @@ class ScheduleState:
     mark: int
     last_id: str
     paused: bool
+    paused_by: str
     ended_status: str
     ended_at: int
 
@@ -47,9 +50,9 @@ def offer(keys: Keys, offers: Iterable[Offer]) -> Call:
     )
 
 
-def pause(keys: Keys, name: str) -> Call:
+def pause(keys: Keys, name: str, by: str = "") -> Call:
     """Fire no more until resumed. Answers whether it was running."""
-    return Call(("HSETNX", keys.cron, f"paused:{name}", 1), bool)
+    return Call(("HSETNX", keys.cron, f"paused:{name}", by or NOBODY), bool)
 
 
 def resume(keys: Keys, name: str) -> Call:
@@ -67,12 +70,13 @@ def states(keys: Keys, names: Sequence[str]) -> Call:
     fields = [f"{kind}:{name}" for name in names for kind in ("mark", "last", "paused", "ended")]
 
     def decode(reply: Any) -> list[ScheduleState]:
-        texts = [part.decode() if part else "" for part in reply]
+        texts = [part.decode("utf-8", "backslashreplace") if part else "" for part in reply]
         found = []
         for name, n in zip(names, range(0, len(texts), 4), strict=True):
             mark, last, paused, end = texts[n : n + 4]
             status, _, at = end.partition(" ")
-            found.append(ScheduleState(name, int(mark or 0), last, bool(paused), status, int(at or 0)))
+            by = "" if paused == NOBODY else paused
+            found.append(ScheduleState(name, int(mark or 0), last, bool(paused), by, status, int(at or 0)))
         return found
 
     return Call(("HMGET", keys.cron, *fields), decode)

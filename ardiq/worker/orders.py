@@ -29,7 +29,9 @@ class Orders:
 
     @property
     def state(self) -> str:
-        """'quiet', or '' for a worker that takes jobs. From any thread."""
+        """'stopping', 'quiet', or '' for a worker that takes jobs. From any thread."""
+        if self._pump.stopping:
+            return "stopping"
         return "quiet" if self._pump.brakes.quiet else ""
 
     def hear(self, what: str, worker: str) -> None:

@@ -25,7 +25,7 @@ from ardiq.worker.drain import Drain
 from ardiq.worker.held import Clock, Stop
 from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, Renewal
-from ardiq.worker.limits import Limits
+from ardiq.worker.limits import Limits, resident_mb
 from ardiq.worker.orders import Orders
 from ardiq.worker.outage import Outage
 from ardiq.worker.outside import Isolation, outside
@@ -273,7 +273,7 @@ class Worker:
         behind = int((time.monotonic() - self._ticked) * 1000)
         return {
             "running": self._slots.running, "held": len(self._held_by.held), "processed": self.processed,
-            "behind": behind, "state": "stopping" if self._stopped else self._orders.state,
+            "behind": behind, "rss": resident_mb(), "state": self._orders.state,
         }  # fmt: skip
 
     def _renewed(self, lease: Lease, answer: verbs.Renewed) -> None:

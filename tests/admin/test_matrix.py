@@ -15,18 +15,19 @@ from django.urls import URLPattern, URLResolver
 from pytest_django.fixtures import Settings
 
 from ardiq import Ardiq, JobStatus
-from ardiq.admin import JobAdmin, OutboxAdmin, QueueAdmin, WorkerAdmin
+from ardiq.admin import JobAdmin, OutboxAdmin, QueueAdmin, ScheduleAdmin, WorkerAdmin
 from ardiq.models import Job, Outbox
 from ardiq.store import verbs
 from tests.admin.conftest import LIST, Shop, SignIn, Work
 from tests.server import admin as raw
 
 EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "export_job", "view_queue",
-         "view_worker", "view_outbox", "view_dashboard")  # fmt: skip
+         "view_worker", "view_outbox", "pause_queue", "purge_queue", "control_worker", "view_schedule",
+         "change_schedule", "run_schedule", "view_dashboard")  # fmt: skip
 NOBODY = {"nobody"}
 STAFF: set[str] = set()  # Django's own redirect from old addresses tells nothing
 SEE, QUEUE, WORKER, OUTBOX = {"view_job"}, {"view_queue"}, {"view_worker"}, {"view_outbox"}
-DASHBOARD = {"view_dashboard"}
+SCHEDULE, DASHBOARD = {"view_schedule"}, {"view_dashboard"}
 W = "f" * 32
 
 # name of an address: (permissions to get it, permissions to post to it)
@@ -56,7 +57,26 @@ ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
     "ardiq_job_do:delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),
     "job": (STAFF, STAFF),
 }
-for _model, _see in (("queue", QUEUE), ("worker", WORKER), ("outbox", OUTBOX), ("dashboard", DASHBOARD)):
+# name of what is done, by the model: the permission for it
+DEEDS = {
+    "job": {
+        "abort": "abort_job",
+        "retry": "retry_job",
+        "again": "retry_job",
+        "run": "retry_job",
+        "delete": "delete_job",
+    },
+    "queue": {"pause": "pause_queue", "resume": "pause_queue", "purge": "purge_queue", "move": "purge_queue"},
+    "worker": {"quiet": "control_worker", "work": "control_worker", "stop": "control_worker"},
+    "schedule": {"run": "run_schedule", "disable": "change_schedule", "enable": "change_schedule"},
+}
+for _model, _see in (("queue", QUEUE), ("worker", WORKER), ("schedule", SCHEDULE)):
+    for _deed, _permission in DEEDS[_model].items():
+        ADDRESSES[f"ardiq_{_model}_do:{_deed}"] = (_see | {_permission}, _see | {_permission})
+for _model, _see in (
+    ("queue", QUEUE), ("worker", WORKER), ("outbox", OUTBOX), ("schedule", SCHEDULE),
+    ("dashboard", DASHBOARD),
+):  # fmt: skip
     ADDRESSES |= {
         f"ardiq_{_model}_changelist": (_see, _see),
         f"ardiq_{_model}_add": (NOBODY, NOBODY),
@@ -98,8 +118,9 @@ def addresses(keys: dict[str, str]) -> list[tuple[str, str]]:
         if "cancel/<str:name>" in filled:
             out.append((pattern.name, filled.replace("<str:name>", "0" * 32)))
         elif "<str:name>" in filled:
-            for name in ("abort", "retry", "again", "run", "delete"):
-                out.append((f"{pattern.name}:{name}", filled.replace("<str:name>", name)))
+            for name in DEEDS[model]:
+                asked = filled.replace("<str:name>", name)
+                out.append((f"{pattern.name}:{name}", f"{asked}?id={keys[model]}"))
         else:
             assert "<" not in filled, f"an address with an unknown part: {path}"
             out.append((pattern.name or model, filled))
@@ -114,7 +135,12 @@ def keys(shop: Shop, db: None) -> dict[str, str]:
     outbox = Outbox.objects.create(
         id="1", job="later", queue=shop.app.queue_name, task="add", tail=b"", size=0
     )
+
+    @shop.app.cron(every=3600, name="shop.hourly")
+    async def hourly() -> None: ...
+
     return {
+        "schedule": f"{shop.app.queue_name}:shop.hourly",
         "job": shop.add.enqueue_sync(1).id, "queue": shop.app.queue_name, "worker": W, "outbox": outbox.pk,
         "dashboard": "one",
     }  # fmt: skip
@@ -124,7 +150,10 @@ def test_every_address_is_on_the_table(keys: dict[str, str]) -> None:
     """S7: a new address fails here until somebody has said who may use it."""
     assert {name for name, _ in addresses(keys)} == set(ADDRESSES)
     assert set(JobAdmin.actions) == set(ACTIONS)
-    assert not QueueAdmin.actions and not WorkerAdmin.actions and not OutboxAdmin.actions
+    assert not OutboxAdmin.actions
+    for model, kind in (("queue", QueueAdmin), ("worker", WorkerAdmin), ("schedule", ScheduleAdmin)):
+        assert {deed.name: deed.permission for deed in kind.deeds} == DEEDS[model]
+        assert {name.removesuffix("_selected") for name in kind.actions} <= set(DEEDS[model])
 
 
 def snapshot(url: str, app: Ardiq) -> dict[bytes, bytes]:
@@ -135,8 +164,11 @@ def snapshot(url: str, app: Ardiq) -> dict[bytes, bytes]:
 
 
 def grants() -> list[tuple[str, ...]]:
-    """None, each permission alone, each beside the one to see jobs, and all."""
-    return [(), *((one,) for one in EVERY), *(("view_job", one) for one in EVERY[1:]), EVERY]
+    """None, each permission alone, each beside the one to see what it is about, and all."""
+    beside = [
+        (view, one) for one in EVERY for view in EVERY if view == f"view_{one.rpartition('_')[2]}" != one
+    ]
+    return [(), *((one,) for one in EVERY), ("view_job", "view_queue"), *beside, EVERY]
 
 
 @pytest.mark.parametrize("granted", grants(), ids="+".join)
@@ -165,8 +197,8 @@ def test_post(
     form = {"jobs": json.dumps([[shop.app.queue_name, keys["job"]]]), "post": "yes", "state": "failed"}
     for name, address in addresses(keys):
         allowed = ADDRESSES[name][1] <= set(granted)
-        if posted(name) and allowed:
-            continue  # tests/admin/test_actions.py
+        if (posted(name) or "_do:" in name) and allowed:
+            continue  # tests/admin/test_actions.py and test_controls.py
         response = client.post(address, form)
         wanted = [200, 302] if allowed else [403]
         assert response.status_code in wanted, (address, granted, response.status_code)

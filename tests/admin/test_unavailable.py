@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from ardiq import Ardiq
 from ardiq.adminui.base import RedisAdmin
 from tests.admin.conftest import LIST
 
@@ -19,6 +20,9 @@ PASSWORD = "sesame"
 def down(settings: Settings, boss: Client) -> Client:
     """Nobody listens on port 1."""
     settings.ARDIQ = {"lost": {"REDIS_URL": f"redis://operator7:{PASSWORD}@127.0.0.1:1/0"}}
+    app = Ardiq("lost")  # kept for the test: schedules are read only where somebody has code of them
+    app.cron(every=3600, name="shop.hourly")(lambda: None)
+    boss.app = app  # type: ignore[attr-defined]
     return boss
 
 
@@ -35,7 +39,13 @@ def down(settings: Settings, boss: Client) -> Client:
         f"{LIST}x/delete/",
         "/admin/ardiq/queue/",
         "/admin/ardiq/queue/lost/change/",
+        "/admin/ardiq/queue/_do/pause/?id=lost",
         "/admin/ardiq/worker/",
+        "/admin/ardiq/worker/x/change/",
+        "/admin/ardiq/worker/_do/stop/?id=x",
+        "/admin/ardiq/schedule/",
+        "/admin/ardiq/schedule/lost:shop.hourly/change/",
+        "/admin/ardiq/schedule/_do/run/?id=lost:shop.hourly",
     ],
 )
 def test_a_page_that_says_what_happened(down: Client, address: str) -> None:

@@ -1,0 +1,160 @@
+"""What may be done to queues: pause, resume, purge, move what waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ardiq.adminui.controlling import Deed, DeedForm, Text
+from ardiq.adminui.filters import number
+from ardiq.adminui.sources import broker_of
+from ardiq.adminui.text import plain
+from ardiq.models import Queue
+from ardiq.store import controls, letters, moving
+from ardiq.store.controls import REASON_MOST
+from ardiq.store.scripts import Call
+
+MOST = 100_000  # jobs that one request deletes or moves: about 2 s of it
+
+
+class PauseForm(DeedForm):
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        required=False,
+        max_length=REASON_MOST,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text=gettext_lazy("Shown to everybody who looks at the queue, with your name."),
+    )
+
+
+class LaneForm(DeedForm):
+    """Asks for one of the lanes of a queue, with what waits in each."""
+
+    lane = forms.ChoiceField(label=gettext_lazy("Lane"))
+
+    def prepare(self) -> None:
+        [queue] = self.rows
+        self.lanes = [
+            (lane, f"{plain(lane)} ({number(count)})") for lane, count in reversed(queue.lanes.items())
+        ]
+        self.fields["lane"].choices = self.lanes  # type: ignore[attr-defined]
+
+
+class PurgeForm(LaneForm):
+    name = forms.CharField(
+        label=gettext_lazy("Name of the queue"),
+        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
+        help_text=gettext_lazy("Type it to show that you mean this queue."),
+    )
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.fields["lane"].required = False
+        self.fields["lane"].choices = [("", _("all lanes")), *self.lanes]  # type: ignore[attr-defined]
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if name.strip() != self.rows[0].name:
+            raise ValidationError(_("This is not the name of the queue."))
+        return name
+
+
+class MoveForm(LaneForm):
+    to = forms.ChoiceField(label=gettext_lazy("To the end of lane"))
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.fields["lane"].label = _("From lane")
+        self.fields["to"].choices = self.lanes  # type: ignore[attr-defined]
+
+    def clean(self) -> None:
+        if self.cleaned_data.get("lane") == self.cleaned_data.get("to"):
+            raise ValidationError(_("They are in this lane already: choose two lanes."))
+
+
+def _run(queue: Queue, call: Call) -> Any:
+    return broker_of(queue.name).store.run(call)
+
+
+def _pause(queue: Queue, data: dict[str, Any], who: str) -> str:
+    own = broker_of(queue.name)
+    own.store.run(controls.pause(own.keys, "", data["reason"], who))
+    return _("Paused: %s") % data["reason"] if data["reason"] else _("Paused.")
+
+
+def _resume(queue: Queue, data: dict[str, Any], who: str) -> str:
+    """The queue, and what is paused of its lanes: one button goes back to normal."""
+    own = broker_of(queue.name)
+    calls = [controls.resume(own.keys, one.lane) for one in queue.seen.pauses]
+    return _("Resumed.") if any(own.store.run_many(calls)) else ""
+
+
+def _purge(queue: Queue, data: dict[str, Any], who: str) -> str:
+    own, lane = broker_of(queue.name), data["lane"]
+    places = [f"lane:{one}" for one in ([lane] if lane else queue.lanes)]
+    done = letters.drive(own.store, letters.purge(own.keys, places, most=MOST))
+    words = {"count": number(done), "lane": plain(lane), "most": number(MOST)}
+    if not done:
+        return ""
+    text = (
+        _("Deleted %(count)s waiting jobs of lane %(lane)s.")
+        if lane
+        else _("Deleted %(count)s waiting jobs.")
+    )
+    more = _(" More are left: one purge takes %(most)s.") if done >= MOST else ""
+    return (text + more) % words
+
+
+def _move(queue: Queue, data: dict[str, Any], who: str) -> str:
+    own = broker_of(queue.name)
+    done = letters.drive(own.store, moving.shift(own.keys, data["lane"], data["to"], most=MOST))
+    if not done:
+        return ""
+    more = _(" More are left: one move takes %(most)s.") if done >= MOST else ""
+    text = _("Moved %(count)s waiting jobs from lane %(lane)s to lane %(to)s.") + more
+    return text % {
+        "count": number(done), "lane": plain(data["lane"]), "to": plain(data["to"]), "most": number(MOST),
+    }  # fmt: skip
+
+
+def _nothing_waits(queue: Queue) -> Text:
+    return "" if queue.waiting else _("no job waits there")
+
+
+DEEDS = (
+    Deed(
+        "pause", "pause_queue", gettext_lazy("Pause"), gettext_lazy("Pause queues"),
+        gettext_lazy(
+            "Workers take no more jobs of it until it is resumed. What runs goes on, and jobs are still "
+            "enqueued and scheduled."
+        ),
+        _pause, lambda queue: _("it is paused already") if queue.paused else "", PauseForm,
+    ),
+    Deed(
+        "resume", "pause_queue", gettext_lazy("Resume"), gettext_lazy("Resume queues"),
+        gettext_lazy("Workers take its jobs again, also of lanes that were paused by themselves."),
+        _resume, lambda queue: "" if queue.seen.pauses else _("it is not paused"),
+    ),
+    Deed(
+        "move", "purge_queue", gettext_lazy("Move waiting jobs"), gettext_lazy("Move waiting jobs"),
+        gettext_lazy(
+            "All that waits in one lane goes to the end of another, in its order. Ids and calls stay as they "
+            "are, and what runs or is scheduled is left alone."
+        ),
+        _move, lambda queue: _nothing_waits(queue) if len(queue.lanes) > 1 else _("it has one lane"),
+        MoveForm,
+        alone=True,
+    ),
+    Deed(
+        "purge", "purge_queue", gettext_lazy("Purge"), gettext_lazy("Delete all that waits"),
+        gettext_lazy(
+            "Jobs that are ready and wait are deleted: they never run, and nothing of them is kept. What "
+            "runs or is scheduled is left alone."
+        ),
+        _purge, _nothing_waits, PurgeForm, destroys=True, alone=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,147 @@
+"""Queues, workers and schedules as they stand. All queues of one server are asked in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ardiq import owners
+from ardiq.adminui.sources import broker_of
+from ardiq.connection import Broker
+from ardiq.core.job import ENDED, JobStatus
+from ardiq.core.recurrence import Recurrence
+from ardiq.store import browsing, controls, inspector, recurring
+from ardiq.store.controls import Pause
+from ardiq.store.inspector import Counts, Heads, JobView, WorkerView
+from ardiq.store.recurring import ScheduleState
+from ardiq.store.scripts import Call
+
+HELD = 100  # jobs that a worker holds that its page shows
+LOOKED = 200  # of the jobs of a queue that have ended latest: among them are the last ones of a worker
+LAST = 20  # of those that are shown
+
+
+def together(aliases: Iterable[str], make: Callable[[Broker], Sequence[Call]]) -> dict[str, list[Any]]:
+    """What each queue answers to some calls. One round trip for each server; a Cluster counts as many."""
+    groups: dict[Any, list[Broker]] = {}
+    for alias in aliases:
+        own = broker_of(alias)
+        where: Any = alias if own.endpoint.is_cluster else own.options.cache_key[:-1]
+        groups.setdefault(where, []).append(own)
+    out: dict[str, list[Any]] = {}
+    for group in groups.values():
+        asked = [(own.keys.queue, list(make(own))) for own in group]
+        answers = iter(group[0].store.run_many([call for _, calls in asked for call in calls]))
+        out |= {queue: [next(answers) for _ in calls] for queue, calls in asked}
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class SeenQueue:
+    """A queue at one moment. ``oldest``: since when its longest waiting job has been ready, epoch ms."""
+
+    counts: Counts
+    heads: Heads
+    pauses: list[Pause]
+
+    @property
+    def oldest(self) -> int:
+        return min(filter(None, self.heads.lanes.values()), default=0)
+
+    @property
+    def pause(self) -> Pause | None:
+        """That of the whole queue."""
+        return next((one for one in self.pauses if not one.lane), None)
+
+
+def queues(aliases: Iterable[str]) -> dict[str, SeenQueue]:
+    def calls(own: Broker) -> list[Call]:
+        lanes = own.options.priorities
+        return [
+            inspector.tidy(own.keys), inspector.counts(own.keys, lanes), inspector.heads(own.keys, lanes),
+            controls.pauses(own.keys),
+        ]  # fmt: skip
+
+    found = together(aliases, calls)
+    return {alias: SeenQueue(*answers[1:]) for alias, answers in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWorker:
+    """A worker, and the time of its server."""
+
+    view: WorkerView
+    now: int
+
+    @property
+    def state(self) -> str:
+        """One of models.WORKER_STATES. Stale: it has renewed nothing for a lease, and its jobs go back."""
+        return "stale" if self.view.lease_end <= self.now else self.view.doing or "alive"
+
+
+def workers(aliases: Iterable[str]) -> dict[str, list[SeenWorker]]:
+    """Two round trips for each server."""
+    first = together(aliases, lambda own: [recurring.now(), inspector.workers(own.keys)])
+    second = together(
+        first, lambda own: [inspector.worker(own.keys, id, end) for id, end in first[own.keys.queue][1]]
+    )
+    return {alias: [SeenWorker(view, first[alias][0]) for view in views] for alias, views in second.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker holds, and what it has ended last, as far as a look at LOOKED jobs tells."""
+
+    held: list[JobView]
+    ended: list[JobView]
+
+
+def work_of(alias: str, worker: str) -> Work:
+    """Two round trips."""
+    own = broker_of(alias)
+    places = browsing.places(ENDED, ())
+    held, stretch = own.store.run_many(
+        [inspector.held(own.keys, worker, HELD), browsing.stretch(own.keys, places, 0, LOOKED)]
+    )
+    ended = [spot.id for spot in stretch.spots]
+    calls = [inspector.rows(own.keys, ids) for ids in (held, ended[:100], ended[100:]) if ids]
+    views = iter([view for part in own.store.run_many(calls) for view in part] if calls else [])
+    mine = [view for _id, view in zip(held, views, strict=False) if view and view.status is JobStatus.RUNNING]
+    done = [view for view in views if view and view.record and view.record.worker == worker[:8]]
+    return Work(sorted(mine, key=lambda view: view.record.at if view.record else 0), done[:LAST])
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSchedule:
+    """A recurring task, and the time of its server. ``owner`` knows its code."""
+
+    recurrence: Recurrence
+    owner: owners.Owner
+    state: ScheduleState
+    now: int
+
+    @property
+    def next_at(self) -> int:
+        return 0 if self.state.paused else self.recurrence.next_after(self.now)
+
+    @property
+    def last_at(self) -> int:
+        return self.state.mark if self.state.last_id else 0
+
+
+def schedules(aliases: Iterable[str]) -> dict[str, list[SeenSchedule]]:
+    """Those whose code this process has. One round trip for each server."""
+    known = {alias: found for alias in aliases if (found := _known(alias))}
+    answers = together(
+        known, lambda own: [recurring.now(), recurring.states(own.keys, sorted(known[own.keys.queue]))]
+    )
+    return {
+        alias: [SeenSchedule(*known[alias][state.name], state, now) for state in states]
+        for alias, (now, states) in answers.items()
+    }
+
+
+def _known(alias: str) -> dict[str, tuple[Recurrence, owners.Owner]]:
+    # Of several objects of one queue the first one has the say, as in a worker.
+    return {one.name: (one, app) for app in reversed(owners.of(alias)) for one in app.recurrences()}

@@ -1,0 +1,361 @@
+"""Queues, workers and schedules in the admin: what their pages show, and what may be done there by whom."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from ardiq import Ardiq, JobStatus
+from ardiq.adminui import words
+from ardiq.core.cron import Timetable
+from ardiq.models import Queue, Schedule, Worker
+from ardiq.store import verbs
+from ardiq.store.client import Store
+from tests.admin.conftest import LIST, Shop, SignIn, Work, told
+from tests.workers import Working, until
+
+QUEUES, WORKERS, SCHEDULES = (f"/admin/ardiq/{name}/" for name in ("queue", "worker", "schedule"))
+
+
+def text_of(client: Client, address: str) -> str:
+    response = client.get(address, follow=True)
+    assert response.status_code == 200, (address, response.status_code)
+    return str(response.content.decode())
+
+
+def do(client: Client, where: str, deed: str, id: str, **data: str) -> Any:
+    """Read the page that asks, then send its form."""
+    address = f"{where}_do/{deed}/?id={id}"
+    assert client.get(address).status_code == 200
+    return client.post(address, data, follow=True)
+
+
+@pytest.fixture
+def nightly(app: Ardiq) -> str:
+    """A recurring task; its id in the admin."""
+
+    @app.cron("30 2 * * MON-FRI", tz="Europe/Paris", name="shop.nightly")
+    async def nightly() -> str:
+        return "done"
+
+    return f"{app.queue_name}:shop.nightly"
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Round trips to Redis, each with how many calls it takes."""
+    out: list[int] = []
+    exchange = Store._exchange
+
+    def count(self: Store, packed: list[bytes]) -> Any:
+        out.append(len(packed))
+        return exchange(self, packed)
+
+    monkeypatch.setattr(Store, "_exchange", count)
+    return out
+
+
+# -- queues -------------------------------------------------------------------------------------------
+
+
+def test_pause_and_resume(boss: Client, shop: Shop, work: Work) -> None:
+    """With a reason, shown wherever the queue is; the log entries say it, too."""
+    queue = shop.app.queue_name
+    job = shop.add.enqueue_sync(1)
+    page = do(boss, QUEUES, "pause", queue, reason="the <b>bank</b> is down")
+    assert told(page) == ["Paused: the <b>bank</b> is down"]
+    [pause] = shop.app.pauses_sync()
+    assert (pause.by, pause.reason) == ("user0", "the <b>bank</b> is down")
+    for address in (QUEUES, f"{QUEUES}{queue}/change/", LIST):
+        text = text_of(boss, address)
+        assert "aused by user0" in text and "the &lt;b&gt;bank&lt;/b&gt; is down" in text, address
+    work()
+    assert job.status_sync() is JobStatus.QUEUED
+    assert "Nothing was done: it is paused already." in told(
+        boss.get(f"{QUEUES}_do/pause/?id={queue}", follow=True)
+    )
+    shop.app.pause_queue_sync(lane="low")
+    assert told(do(boss, QUEUES, "resume", queue)) == ["Resumed."]
+    assert shop.app.pauses_sync() == [], "one button goes back to normal, lanes included"
+    work()
+    assert job.status_sync() is JobStatus.SUCCEEDED
+    entries = LogEntry.objects.order_by("pk").values_list("change_message", "object_id")
+    assert list(entries) == [("Paused: the <b>bank</b> is down", queue), ("Resumed.", queue)]
+    assert "the &lt;b&gt;bank" in text_of(boss, f"{QUEUES}{queue}/history/")
+
+
+def test_purge_asks_for_the_name(boss: Client, shop: Shop) -> None:
+    queue = shop.app.queue_name
+    jobs = [shop.add.options(priority=lane).enqueue_sync(n) for n, lane in enumerate(["low", "low", "high"])]
+    later = shop.add.options(delay_ms=60_000).enqueue_sync(9)
+    assert (
+        "not the name of the queue"
+        in do(boss, QUEUES, "purge", queue, lane="low", name="else").content.decode()
+    )
+    assert jobs[0].status_sync() is JobStatus.QUEUED and not LogEntry.objects.exists()
+    page = do(boss, QUEUES, "purge", queue, lane="low", name=queue)
+    assert told(page) == ["Deleted 2 waiting jobs of lane low."]
+    assert told(do(boss, QUEUES, "purge", queue, lane="", name=queue)) == ["Deleted 1 waiting jobs."]
+    assert [job.status_sync().value for job in (*jobs, later)] == ["not_found"] * 3 + ["scheduled"]
+    assert [entry.action_flag for entry in LogEntry.objects.all()] == [3, 3]
+    assert "no job waits there" in told(boss.get(f"{QUEUES}_do/purge/?id={queue}", follow=True))[0]
+
+
+def test_move(boss: Client, shop: Shop) -> None:
+    """Ids and order as they were."""
+    queue = shop.app.queue_name
+    for n in range(3):
+        shop.add.options(task_id=f"job{n}", priority="low").enqueue_sync(n)
+    assert "choose two lanes" in do(boss, QUEUES, "move", queue, lane="low", to="low").content.decode()
+    assert told(do(boss, QUEUES, "move", queue, lane="low", to="high")) == [
+        "Moved 3 waiting jobs from lane low to lane high."
+    ]
+    assert shop.app.queue_size_sync("high") == 3
+    assert "no such lane" in do(boss, QUEUES, "move", queue, lane="no such lane", to="low").content.decode()
+
+
+def test_what_a_purge_of_very_many_leaves(boss: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R9: one request does a bounded piece, and says so."""
+    monkeypatch.setattr("ardiq.adminui.queuedeeds.MOST", 200)
+    shop.app.enqueue_many_sync(shop.add.prepare(n) for n in range(250))
+    [message] = told(do(boss, QUEUES, "purge", shop.app.queue_name, lane="", name=shop.app.queue_name))
+    assert message == "Deleted 200 waiting jobs. More are left: one purge takes 200."
+    assert shop.app.queue_size_sync() == 50
+
+
+def test_a_queue_that_nobody_has_used_is_listed(
+    boss: Client, app: Ardiq, settings: Settings, redis_url: str
+) -> None:
+    """With 0, and its page works; all queues of a server are asked in one round trip."""
+    settings.ARDIQ = {**settings.ARDIQ, "never.used": {"REDIS_URL": redis_url}}
+    assert "never.used" in text_of(boss, QUEUES)
+    assert "jobs of this queue wait until one is started" in text_of(boss, f"{QUEUES}never.used/change/")
+
+
+def test_actions_of_the_list(boss: Client, app: Ardiq, settings: Settings, redis_url: str) -> None:
+    """Several at once, one log entry for each."""
+    second = f"{app.queue_name}-2"
+    settings.ARDIQ = {**settings.ARDIQ, second: {"REDIS_URL": redis_url}}
+    data = {"action": "pause_selected", "_selected_action": [app.queue_name, second]}
+    page = boss.post(QUEUES, data, follow=True)
+    assert app.queue_name in page.content.decode() and second in page.content.decode()
+    address = page.redirect_chain[-1][0]
+    page = boss.post(address, {"reason": "both"}, follow=True)
+    assert Queue.objects.filter(paused=True).count() == 2 == LogEntry.objects.count()
+    boss.post(f"{QUEUES}_do/resume/?id={app.queue_name}&id={second}", follow=True)
+    assert Queue.objects.filter(paused=True).count() == 0
+
+
+# -- workers ------------------------------------------------------------------------------------------
+
+
+def test_a_worker_and_what_it_does(boss: Client, shop: Shop) -> None:
+    """What it runs and did last, with links; told to be quiet, to work, to stop."""
+    done = shop.add.enqueue_sync(1)
+    with Working(shop.app) as here:
+        assert done.result_sync(timeout=20)
+        until(lambda: Worker.objects.count() == 1, 10, "a worker that registers")
+        worker = Worker.objects.get()
+        page = f"{WORKERS}{worker.pk}/change/"
+        assert worker.state == "alive" and "here" in text_of(boss, WORKERS)
+        text = text_of(boss, page)
+        assert f"{LIST}{done.id}/change/" in text and "concurrency" in text and "Python" in text
+        assert told(do(boss, WORKERS, "quiet", worker.pk)) == ["Told to be quiet."]
+        until(lambda: here.worker._held_by.brakes.quiet, 10, "a quiet worker")
+        assert "told by user0" in text_of(boss, page) and "it is quiet already" in " ".join(
+            told(boss.get(f"{WORKERS}_do/quiet/?id={worker.pk}", follow=True))
+        )
+        assert told(do(boss, WORKERS, "work", worker.pk)) == ["Told to take jobs again."]
+        until(lambda: not here.worker._held_by.brakes.quiet, 10, "a worker at work")
+        assert told(do(boss, WORKERS, "stop", worker.pk))[0] == "Told to stop."
+        here.ends()
+    assert LogEntry.objects.count() == 3
+    assert told(boss.get(f"{WORKERS}_do/stop/?id={worker.pk}", follow=True)) == ["What was selected is gone."]
+
+
+def _held(app: Ardiq, **about: str) -> None:
+    own = app.broker
+    lease = int(about.pop("lease", "30000"))
+    own.store.run(verbs.register(own.keys, "ab" * 16, lease, {"name": "w1", "concurrency": "4", **about}))
+    own.store.run(verbs.claim(own.keys, "ab" * 16, 1, 30_000, 5, [("default", 5)]))
+
+
+def test_what_a_worker_holds(boss: Client, sign_in: SignIn, shop: Shop) -> None:
+    """Its page names the jobs to those who may see jobs."""
+    job = shop.add.enqueue_sync(1)
+    _held(shop.app, host="<i>web1</i>")
+    page = f"{WORKERS}{'ab' * 16}/change/"
+    text = text_of(boss, page)
+    assert f"{LIST}{job.id}/change/" in text and "&lt;i&gt;web1" in text and "<i>web1" not in text
+    assert "w1" in text_of(boss, f"{QUEUES}{shop.app.queue_name}/change/")
+    clerk = sign_in("view_worker")
+    text = text_of(clerk, page)
+    assert job.id not in text and "holds now" not in text
+
+
+def test_mixed_versions_and_stale_workers(boss: Client, shop: Shop) -> None:
+    own = shop.app.broker
+    own.store.run(
+        verbs.register(own.keys, "a" * 32, 30_000, {"name": "new", "version": "2", "python": "3.13"})
+    )
+    own.store.run(
+        verbs.register(own.keys, "b" * 32, 30_000, {"name": "old", "version": "1", "python": "3.13"})
+    )
+    text = text_of(boss, WORKERS)
+    assert "Workers run ardiq 1 and 2" in text and "Workers run Python" not in text
+    own.store.run(verbs.register(own.keys, "b" * 32, 1, {"name": "old", "version": "1"}))
+    until(lambda: Worker.objects.get(pk="b" * 32).state == "stale", 5, "a lease that has run out")
+    text = text_of(boss, WORKERS)
+    assert "Workers run" not in text and "Stale" in text
+    assert [one.pk for one in Worker.objects.filter(state="stale")] == ["b" * 32]
+
+
+# -- schedules ----------------------------------------------------------------------------------------
+
+
+def test_a_schedule(boss: Client, nightly: str, work: Work, app: Ardiq) -> None:
+    """In words, five runs to come in its zone, where its code is, why it is not changed here."""
+    text = text_of(boss, SCHEDULES)
+    assert "At 02:30, Monday through Friday" in text and "30 2 * * MON-FRI" in text
+    text = text_of(boss, f"{SCHEDULES}{nightly}/change/")
+    assert text.count(", 02:30:00 CE") == 5 and "Europe/Paris" in text
+    assert "tests/admin/test_controls.py:" in text and "the next deployment would" in text
+    [message] = told(do(boss, SCHEDULES, "run", nightly))
+    assert message.startswith("Enqueued as job ")
+    job = app.job(message.split()[-1].rstrip("."))
+    work()
+    assert job.result_sync().value == "done"  # type: ignore[union-attr]
+
+
+def test_disable_and_enable(boss: Client, nightly: str, app: Ardiq) -> None:
+    assert told(do(boss, SCHEDULES, "disable", nightly)) == ["Disabled."]
+    [schedule] = app.schedules_sync()
+    assert schedule.paused and schedule.next_at == 0
+    for address in (SCHEDULES, f"{SCHEDULES}{nightly}/change/"):
+        assert "defined in code, disabled here by user0" in text_of(boss, address)
+    assert Schedule.objects.filter(enabled=False).count() == 1
+    assert told(do(boss, SCHEDULES, "enable", nightly)) == ["Enabled."]
+    assert not app.schedules_sync()[0].paused
+    assert [str(entry.object_id) for entry in LogEntry.objects.all()] == [nightly, nightly]
+    assert "it is enabled" in told(boss.get(f"{SCHEDULES}_do/enable/?id={nightly}", follow=True))[0]
+
+
+def test_the_last_run_and_its_outcome(boss: Client, nightly: str, app: Ardiq) -> None:
+    keys = app.broker.keys
+    from ardiq.store.scripts import Call
+
+    values = {"mark": "1700000000000", "last": "job-1", "ended": "failed 1700000001000"}
+    fields = [part for name, value in values.items() for part in (f"{name}:shop.nightly", value)]
+    app.broker.store.run(Call(("HSET", keys.cron, *fields), int))
+    text = text_of(boss, SCHEDULES)
+    assert f"{LIST}job-1/change/" in text and "Failed" in text and "2023" in text
+
+
+@pytest.mark.parametrize(
+    ("expression", "described"),
+    [
+        ("@daily", "At 00:00"), ("*/5 * * * *", "Every 5 minutes"), ("0 0 L * *", "last day of the month"),
+        ("*/10 * * * * *", "Every 10 seconds"),
+    ],
+)  # fmt: skip
+def test_words(expression: str, described: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra, and for what the library cannot tell, the expression itself."""
+    assert described in words.in_words(Timetable.cron(expression))
+    monkeypatch.setattr(words, "descriptor", None)
+    assert words.in_words(Timetable.cron(expression)) == expression
+    assert words.in_words(Timetable.every(90)) == "Every 2 min"
+
+
+# -- who may --------------------------------------------------------------------------------------------
+
+DEEDS = [
+    (QUEUES, "pause", "pause_queue", "view_queue"), (QUEUES, "resume", "pause_queue", "view_queue"),
+    (QUEUES, "purge", "purge_queue", "view_queue"), (QUEUES, "move", "purge_queue", "view_queue"),
+    (WORKERS, "quiet", "control_worker", "view_worker"), (WORKERS, "work", "control_worker", "view_worker"),
+    (WORKERS, "stop", "control_worker", "view_worker"),
+    (SCHEDULES, "run", "run_schedule", "view_schedule"),
+    (SCHEDULES, "disable", "change_schedule", "view_schedule"),
+    (SCHEDULES, "enable", "change_schedule", "view_schedule"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "name", "codename", "view"), DEEDS, ids=[one[1] for one in DEEDS])
+def test_each_deed_has_its_permission(
+    sign_in: SignIn, shop: Shop, nightly: str, where: str, name: str, codename: str, view: str
+) -> None:
+    """S7: without it, it is not offered, does not ask and does not act; it alone is not enough either."""
+    shop.add.enqueue_sync(1)
+    _held(shop.app)
+    before = json.dumps(
+        [shop.app.queue_size_sync(), repr(shop.app.pauses_sync()), repr(shop.app.schedules_sync())]
+    )
+    id = {QUEUES: shop.app.queue_name, WORKERS: "ab" * 16, SCHEDULES: nightly}[where]
+    others = {one[2] for one in DEEDS} - {codename}
+    address = f"{where}_do/{name}/?id={id}"
+    for clerk in (sign_in(view, *others), sign_in(codename), sign_in()):
+        assert clerk.get(address).status_code == 403 == clerk.post(address, {"reason": "x"}).status_code
+        data = {"action": f"{name}_selected", "_selected_action": id}
+        clerk.post(where, data)
+    without = sign_in(view)
+    assert f"/_do/{name}/" not in text_of(without, f"{where}{id}/change/")
+    assert 'name="action"' not in text_of(without, where)
+    assert not LogEntry.objects.exists()
+    assert before == json.dumps(
+        [shop.app.queue_size_sync(), repr(shop.app.pauses_sync()), repr(shop.app.schedules_sync())]
+    )
+    allowed = sign_in(view, codename)
+    assert allowed.get(address, follow=True).status_code == 200
+
+
+def test_a_queue_that_is_hidden(
+    boss: Client, shop: Shop, nightly: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither shown nor told anything."""
+    from ardiq.adminui.base import RedisAdmin
+
+    monkeypatch.setattr(RedisAdmin, "has_queue_permission", lambda *args: False)
+    _held(shop.app)
+    for where, id in ((QUEUES, shop.app.queue_name), (WORKERS, "ab" * 16), (SCHEDULES, nightly)):
+        assert id not in text_of(boss, where)
+        name = {QUEUES: "pause", WORKERS: "stop", SCHEDULES: "disable"}[where]
+        assert told(boss.post(f"{where}_do/{name}/?id={id}", follow=True)) == ["What was selected is gone."]
+    assert shop.app.pauses_sync() == [] and not LogEntry.objects.exists()
+
+
+def test_unknown_deeds_and_ids(boss: Client, app: Ardiq) -> None:
+    assert boss.get(f"{QUEUES}_do/explode/").status_code == 404
+    assert told(boss.get(f"{QUEUES}_do/pause/", follow=True)) == ["What was selected is gone."]
+    assert told(boss.get(f"{QUEUES}_do/pause/?id=nowhere", follow=True)) == ["What was selected is gone."]
+
+
+def test_round_trips(boss: Client, shop: Shop, nightly: str, trips: list[int]) -> None:
+    """Five at most for every page."""
+    for n in range(30):
+        shop.add.enqueue_sync(n)
+    _held(shop.app)
+    most: dict[str, int] = {}
+    for address in (
+        QUEUES, WORKERS, SCHEDULES, f"{QUEUES}{shop.app.queue_name}/change/", f"{WORKERS}{'ab' * 16}/change/",
+        f"{SCHEDULES}{nightly}/change/", f"{QUEUES}_do/pause/?id={shop.app.queue_name}",
+    ):  # fmt: skip
+        text_of(boss, address)  # the server learns its scripts
+        trips.clear()
+        text_of(boss, address)
+        most[address] = len(trips)
+    assert max(most.values()) <= 5, most
+
+
+def test_nothing_inline(boss: Client, shop: Shop, nightly: str) -> None:
+    """No style, no script, no handler in our markup: pages work under a strict policy."""
+    _held(shop.app)
+    for where, id, name in (
+        (QUEUES, shop.app.queue_name, "pause"), (WORKERS, "ab" * 16, "quiet"), (SCHEDULES, nightly, "run"),
+    ):  # fmt: skip
+        for address in (f"{where}{id}/change/", f"{where}_do/{name}/?id={id}"):
+            content = text_of(boss, address).split('id="content"')[1]
+            assert " style=" not in content and "<style" not in content and " onclick" not in content
