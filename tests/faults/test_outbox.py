@@ -154,10 +154,11 @@ def redis_is_away(ledger: Ledger, network: Network, seconds: float, how: str) ->
     for _ in range(2):
         ledger.spawn()
     until(lambda: len(ledger.workers.registered()) == 2, 60, "two workers")
-    web = ledger.start_web("load", str(seconds + 4))
+    web = ledger.start("tests.ledger.web", "load", stdin=subprocess.PIPE)
     until(lambda: len(set(ledger.numbers("entry"))) > 20, 60, "work")
     getattr(network, how)()
-    until(lambda: len(ledger.numbers("ardiq_outbox", "job")) > 20 * seconds, 10 * seconds, "rows that wait")
+    time.sleep(seconds)
+    until(lambda: len(ledger.numbers("ardiq_outbox", "job")) > 20, 60, "rows that wait")
     (network.accept if how == "refuse" else network.heal)()
     longest, number = map(int, ledger.end(web).split())
     entered = ledger.complete()
@@ -212,9 +213,9 @@ def kill_workers(ledger: Ledger, app: Ardiq, kills: int, task: str = "enter") ->
     return effects(ledger, jobs, kills)
 
 
-def kill_forged_workers(ledger: Ledger, app: Ardiq, kills: int, at_once: int = 4) -> Counter[int]:
+def kill_forged_workers(ledger: Ledger, app: Ardiq, kills: int, at_once: int = 8) -> Counter[int]:
     # What the dead leave is run again in a child process for each: most of it at the end, by one worker.
-    ledger.options = {"LEASE_MS": 20_000}
+    ledger.options = {"LEASE_MS": 20_000, "PREFETCH": 0}
     jobs = app.enqueue_many_sync([app.ref("enter").prepare(n) for n in range(3 * kills)])
     forge = ledger.start("tests.ledger.forge", stdin=subprocess.PIPE)
     assert forge.stdin is not None and forge.stdout is not None

@@ -2,12 +2,14 @@
 
 ``tables``            make the tables
 ``die <place> <n>``   n transactions, each in a process that dies there (PLACES), or lives on to its end
-``load <seconds>``    one transaction every 10 ms, every fourth rolled back; prints the longest one, ms
+``load``              one transaction every 10 ms, every fourth rolled back, until its input ends; prints how
+                      long the longest one took, in ms, and how many there were
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -74,13 +76,12 @@ def main(what: str, *words: str) -> None:
         for number in range(start, start + int(words[1])):
             in_a_process(number, words[0])
     else:
-        end, longest, number = time.monotonic() + float(words[0]), 0.0, 100_000
-        while time.monotonic() < end:
+        longest, number = 0.0, 100_000
+        while not select.select([sys.stdin], [], [], 0.01)[0]:
             begin = time.monotonic()
             transact(number)
             longest = max(longest, time.monotonic() - begin)
             number += 1
-            time.sleep(0.01)
         print(int(longest * 1000), number - 100_000)
 
 
