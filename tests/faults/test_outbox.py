@@ -64,7 +64,7 @@ class Ledger:
             stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def end(self, process: subprocess.Popen[str], seconds: float = 180) -> str:
+    def end(self, process: subprocess.Popen[str], seconds: float = 600) -> str:
         out, err = process.communicate(timeout=seconds)
         assert process.returncode == 0, err
         return out
