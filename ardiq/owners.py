@@ -68,6 +68,11 @@ def add(owner: Owner) -> None:
     _owners.append(weakref.ref(owner))
 
 
+def remove(owner: Owner) -> None:
+    """Look for tasks there no longer, although something may still refer to it."""
+    _owners[:] = [ref for ref in _owners if ref() is not owner]
+
+
 def every() -> list[Owner]:
     """All of them, in the order in which they were made."""
     return [owner for ref in _owners if (owner := ref()) is not None]

@@ -1,22 +1,40 @@
-"""From the name of a task to the task. No module is imported here because of a name (decision 0003), but
-those of installed apps that a signed job names."""
+"""From the name of a task to the task.
+
+A name that comes from Redis is looked up, and never imported (decision 0003). A name that is not known makes
+the process import, once, every module of the installed apps that defines Django tasks: which ones those are
+is read from their files, and the name has no say in it.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import threading
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 
 from ardiq.backend.origin import Task
 
 log = logging.getLogger("ardiq")
 
+# Not of an app as it runs.
+SKIPPED = {"migrations", "tests", "test", "static", "templates", "node_modules", "__pycache__"}
+_IMPORTS = re.compile(
+    rb"^[ \t]*(from[ \t]+(django\.tasks|django_tasks)\b|import[ \t]+(django\.tasks|django_tasks)\b"
+    rb"|from[ \t]+django[ \t]+import[^\n]*\btasks\b)",
+    re.M,
+)
+
 _met: dict[str, Task] = {}
 """Tasks that were made in this process, by their paths: each as it was made first."""
+_searched: list[bool] = []
+_searching = threading.RLock()
 
 
 def meet(task: Task) -> None:
@@ -29,39 +47,66 @@ def met() -> dict[str, Task]:
 
 
 def loaded(path: str) -> Task | None:
-    """The task that lies at this path in a module that is loaded, or that was made here of the function
-    there."""
+    """The task that lies at this path in a module that is loaded, or that was made of the function there."""
+    found = lying_at(path)
+    return found if isinstance(found, Task) else _met.get(path) if found is not None else None
+
+
+def lying_at(path: str) -> Any:
+    """What lies at a dotted path in a module that is loaded; None for nothing. Runs no code: modules and
+    classes may import, or do anything else, when they are asked for a name that they do not have."""
     module, _, inside = path.rpartition(".")
-    while module:
-        if module in sys.modules:
-            return _at(sys.modules[module], inside) or _met.get(path)
+    while module and module not in sys.modules:
         module, _, name = module.rpartition(".")
         inside = f"{name}.{inside}"
-    return None
-
-
-def _at(found: Any, inside: str) -> Task | None:
+    found: Any = sys.modules.get(module)
     for name in inside.split("."):
-        found = getattr(found, name, None)
-    return found if isinstance(found, Task) else None
+        found = _inside(found).get(name)
+    return found
 
 
-def imported(path: str) -> Task | None:
-    """``loaded``, after importing the module if it is one of an installed app.
+def _inside(thing: Any) -> Mapping[str, Any]:
+    return vars(thing) if isinstance(thing, (ModuleType, type)) else {}
 
-    Only for a path that was signed with the key of this project: then a process of the project has had a task
-    there, and nobody else chooses what is imported.
-    """
-    module = path.rpartition(".")[0]
-    if module in sys.modules or not _of_an_app(module):
-        return loaded(path)
+
+def sought(path: str) -> Task | None:
+    """``loaded``, and if that does not know it, once more when every module with tasks is imported."""
+    found = loaded(path)
+    if found is None and not _searched:
+        with _searching:
+            if not _searched:
+                _search()
+                _searched.append(True)
+        found = loaded(path)
+    return found
+
+
+def _search() -> None:
+    for config in apps.get_app_configs():
+        if not config.name.startswith(("django.", "ardiq")):
+            for module in _defining(config):
+                if module not in sys.modules:
+                    _import(module)
+
+
+def _defining(config: AppConfig) -> Iterator[str]:
+    """The modules of an app whose files import django.tasks."""
+    top = Path(config.path)
+    for file in sorted(top.rglob("*.py")):
+        parts = file.relative_to(top).with_suffix("").parts
+        if SKIPPED.isdisjoint(parts) and all(part.isidentifier() for part in parts) and _tells(file):
+            yield ".".join([config.name, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+
+
+def _tells(file: Path) -> bool:
     try:
-        if find_spec(module) is not None:
-            import_module(module)
+        return _IMPORTS.search(file.read_bytes()) is not None
+    except OSError:
+        return False
+
+
+def _import(module: str) -> None:
+    try:
+        import_module(module)
     except Exception:
-        log.exception("The module %s of a task cannot be imported.", module)
-    return loaded(path)
-
-
-def _of_an_app(module: str) -> bool:
-    return any(module.startswith(f"{config.name}.") for config in apps.get_app_configs())
+        log.exception("The module %s, which seems to define tasks, cannot be imported.", module)

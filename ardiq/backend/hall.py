@@ -151,11 +151,8 @@ class Hall:
             return None
 
     def seek(self, record: JobRecord) -> Definition | None:
-        """The task of a job whose module is not loaded yet."""
-        broker = self.broker
-        if not broker.codec.signs or read_call(broker.codec, record)[3]:
-            return None
-        task = finding.imported(record.name)
+        """The task of a job, also when its module has not been imported yet."""
+        task = finding.sought(record.name)
         return None if task is None else self._runnable(task)
 
     # -- calls ------------------------------------------------------------------------------------
@@ -176,9 +173,8 @@ class Hall:
     def read(self, record: JobRecord) -> TaskResult | None:
         """The result of a job; None when its task is none of Django's."""
         codec = self.broker.codec
-        args, kwargs, meta, problem = read_call(codec, record)
-        known = finding.loaded if problem or not codec.signs else finding.imported
-        base = known(record.name)
+        args, kwargs, meta, _ = read_call(codec, record)
+        base = finding.sought(record.name)
         if base is None:
             return None
         return reading.task_result(self._as_called(base, meta), record, codec, (args, kwargs))
@@ -283,6 +279,8 @@ def _open(alias: str, kind: type, params: Mapping[str, Any]) -> None:
 
 def _forget(*, setting: str, **kwargs: object) -> None:
     if setting in ("TASKS", "ARDIQ"):
+        for hall in _halls.values():
+            owners.remove(hall)
         _halls.clear()
         if settings.is_overridden("TASKS"):
             open_all()

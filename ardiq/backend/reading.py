@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
-import ardiq.errors  # noqa: F401 - the errors of ardiq can be found by their names, also where SIGNING is off
+import ardiq.errors  # noqa: F401 - so that the errors of ardiq can be found by their names
+from ardiq.backend.finding import lying_at
 from ardiq.backend.origin import Task, TaskError, TaskResult, TaskResultStatus
 from ardiq.core.codec import Codec
 from ardiq.core.context import Facts
@@ -45,19 +44,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArdiqTaskError(TaskError):  # type: ignore[misc]  # Django's is frozen as well
-    """An error of a task. ``signed``: nobody without the key of the project has chosen the name of its
-    class."""
-
-    signed: bool = field(default=True, repr=False, compare=False)
+    """An error of a task."""
 
     @property
     def exception_class(self) -> type[BaseException]:
-        """The class, imported if need be; of what is not signed only one of a module that is loaded. Raises
-        ImportError, or ValueError for what is no exception."""
+        """The class, if its module is loaded here: no name from Redis is imported. Raises ImportError, or
+        ValueError for what is no exception."""
         path = self.exception_class_path
-        if not self.signed and path.rpartition(".")[0] not in sys.modules:
-            raise ImportError(f"{path} is of a module that is not loaded, and SIGNING is off.")
-        found = import_string(path)
+        found = lying_at(path)
+        if found is None:
+            raise ImportError(f"{path!r} is not to be found in the modules that are loaded here.")
         if not (isinstance(found, type) and issubclass(found, BaseException)):
             raise ValueError(f"{path!r} does not reference a valid exception.")
         return found
@@ -78,9 +74,8 @@ def task_result(
 ) -> TaskResult:
     """The result of a job; ``facts`` of one that runs in this process."""
     status = STATUSES[record.status]
-    signed = bool(codec.signs)
     attempts = read_history(codec, record)
-    errors: list[TaskError] = [_error(one.error, signed) for one in attempts if one.error]
+    errors: list[TaskError] = [_error(one.error) for one in attempts if one.error]
     ended, value = None, None
     if status in ENDED:
         result = read_result(codec, record)
@@ -88,7 +83,7 @@ def task_result(
         if result.start:
             attempts.append(Attempt(0, result.start, result.finish, result.worker, result.error))
         if result.error is not None:
-            errors.append(_error(result.error, signed))
+            errors.append(_error(result.error))
             status = TaskResultStatus.FAILED
     elif facts is not None:
         status = TaskResultStatus.RUNNING
@@ -115,10 +110,10 @@ def task_result(
     return found
 
 
-def _error(failure: Failure, signed: bool) -> ArdiqTaskError:
+def _error(failure: Failure) -> ArdiqTaskError:
     path = CLASSES.get(failure.type) or (failure.type if "." in failure.type else f"builtins.{failure.type}")
     text = failure.traceback or f"{path}: {failure.message}\n"
-    return ArdiqTaskError(exception_class_path=path, traceback=text, signed=signed)
+    return ArdiqTaskError(exception_class_path=path, traceback=text)
 
 
 def differences(task: Task, base: Task | None) -> dict[str, Any]:

@@ -63,11 +63,6 @@ class Codec:
         self._deserializer = deserializer
         self._largest = dict(largest or {})
 
-    @property
-    def signs(self) -> bool:
-        """Whether what it decodes was written by somebody with a key."""
-        return bool(self._keys)
-
     def __repr__(self) -> str:
         return f"Codec({self.queue!r}, {'signing' if self._keys else 'not signing'})"
 

@@ -7,17 +7,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from django.apps import AppConfig
 from django.contrib.auth.models import User
 from django.test import Client
 
 import ardiq
+from ardiq import owners
 from ardiq.backend import finding
 from ardiq.backend.hall import hall_of
-from ardiq.core.job import JobRecord, JobStatus
-from ardiq.store import verbs
+from ardiq.core.job import JobStatus
 from tests import outhouse
 from tests.parlour import cellar
 from tests.parlour import tasks as defined
@@ -53,8 +55,8 @@ def parlour(redis_url: str, queue_name: str, tmp_path: Path) -> Iterator[Parlour
 
 
 def test_a_worker_process_runs_tasks_of_both_doors(tasks: Any, parlour: Parlour, queue_name: str) -> None:
-    """J7: found in ``tasks.py`` of an installed app, or where nobody has imported them: a signed job of a
-    module of an installed app is enough. What is of no app stays where it is."""
+    """J7: found in ``tasks.py`` of an installed app, or in another module of one, which nobody has imported.
+    What is of no app stays where it is."""
     results = [tasks.add.enqueue(1, b=2), tasks.add_async.enqueue(3, b=4)]
     hidden = cellar.pid.using(queue_name=queue_name).enqueue()
     outside = outhouse.pid.using(queue_name=queue_name).enqueue()
@@ -131,65 +133,74 @@ def test_by_its_name_from_the_first_door(tasks: Any, queue_name: str, work: Work
     assert origin.default_task_backend.get_result(job.id).return_value == 3
 
 
+def test_changed_settings_leave_nothing_behind(project: Project, queue_name: str) -> None:
+    """A2: a queue has the tasks of one hall, however often settings change."""
+    for _ in range(3):
+        project(max_attempts=2)
+        defined.nothing.using(queue_name=queue_name).enqueue()
+    assert owners.followers(queue_name) == [hall_of(queue_name)]
+
+
 # -- modules that are not imported ----------------------------------------------------------------------
-
-
-def record(queue: str, id: str) -> JobRecord:
-    broker = ardiq.queue(queue).broker
-    return JobRecord(id, broker.store.run(verbs.read(broker.keys, [id]))[0])
 
 
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """The cellar is of an installed app, and from now on was never imported."""
-    monkeypatch.setattr(finding, "_of_an_app", lambda module: module.startswith("tests.parlour."))
+    """The parlour is an installed app, and from now on its cellar was never imported."""
+    parlour = AppConfig("tests.parlour", sys.modules["tests.parlour"])
+    monkeypatch.setattr(finding.apps, "get_app_configs", lambda: [parlour])
     module = sys.modules["tests.parlour.cellar"]
 
     def remove() -> None:
         del sys.modules["tests.parlour.cellar"]
         monkeypatch.delattr(sys.modules["tests.parlour"], "cellar")
         del finding._met["tests.parlour.cellar.pid"]
+        finding._searched.clear()
 
     yield remove
     sys.modules["tests.parlour.cellar"] = module
 
 
-def test_a_signed_job_may_name_a_module(tasks: Any, queue_name: str, forget: Callable[[], None]) -> None:
-    """S1: of an installed app; the key of the project vouches for it."""
+def test_modules_with_tasks_are_found_by_their_files(
+    tasks: Any, queue_name: str, forget: Callable[[], None], work: Work
+) -> None:
+    """S1: a name that nobody knows makes a worker import those that define tasks, once, and no others."""
     result = cellar.pid.using(queue_name=queue_name).enqueue()
     forget()
     hall = hall_of(queue_name)
     assert hall is not None
     assert hall.known("tests.parlour.cellar.pid") is None
-    definition = hall.seek(record(queue_name, result.id))
-    assert definition is not None
-    assert definition.name == "tests.parlour.cellar.pid"
+    work()
+    result.refresh()
+    assert result.status == SUCCESSFUL
+    assert "tests.parlour.attic" not in sys.modules
 
 
-def test_an_unsigned_job_imports_nothing(
-    project: Project, queue_name: str, forget: Callable[[], None]
+def test_a_name_from_redis_is_never_imported(
+    tasks: Any, queue_name: str, forget: Callable[[], None], work: Work
 ) -> None:
-    """S1: nobody knows who has written it."""
-    project({"SIGNING": False})
-    result = cellar.pid.using(queue_name=queue_name).enqueue()
+    """S1: whoever chooses the name of a task chooses no module, of an installed app or not."""
     forget()
-    hall = hall_of(queue_name)
-    assert hall is not None
-    assert hall.seek(record(queue_name, result.id)) is None
-    assert "tests.parlour.cellar" not in sys.modules
+    queue = ardiq.queue(queue_name)
+    names = ("tests.parlour.attic.nothing", "this.anything", "tests.outside")
+    jobs = [queue.send_sync(name) for name in names]
+    work()
+    assert not {"tests.parlour.attic", "this", "tests.outside"} & set(sys.modules)
+    assert [job.status_sync() for job in jobs] == [JobStatus.SCHEDULED] * 3
 
 
-def test_a_forged_job_imports_nothing(
-    tasks: Any, queue_name: str, forget: Callable[[], None], settings: Any
-) -> None:
-    """S1: whoever writes to Redis without the key chooses nothing."""
-    result = cellar.pid.using(queue_name=queue_name).enqueue()
-    forget()
-    settings.SECRET_KEY = "another"
-    hall = hall_of(queue_name)
-    assert hall is not None
-    assert hall.seek(record(queue_name, result.id)) is None
-    assert "tests.parlour.cellar" not in sys.modules
+def test_looking_a_name_up_runs_no_code(tasks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S1: packages that import their parts when somebody asks for them are not asked."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"asked for {name}")
+
+    lazy = ModuleType("lazy")
+    monkeypatch.setattr(lazy, "__getattr__", refuse, raising=False)
+    monkeypatch.setitem(sys.modules, "lazy", lazy)
+    assert finding.loaded("lazy.part.task") is None
+    with pytest.raises(AssertionError):
+        lazy.part  # noqa: B018
 
 
 def test_what_is_there_and_is_no_task_is_not_run(tasks: Any, queue_name: str, work: Work) -> None:

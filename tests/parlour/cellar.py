@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
-from tests.parlour.tasks import task
+try:
+    from django.tasks import task
+except ImportError:
+    from django_tasks import task
 
 
 @task()

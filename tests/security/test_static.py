@@ -31,6 +31,8 @@ CALLS = {"eval", "exec", "compile", "__import__", "import_module", "import_strin
 ALLOWED = {
     ("__init__.py", "import_module"): "the names of the public API, spelt in the same file",
     ("isolated.py", "import_module"): "the module of a task that the worker has registered, said by itself",
+    ("backend/finding.py", "import_module"): "modules of installed apps, named by their files",
+    ("backend/hall.py", "import_string"): "BACKEND, from settings only",
     ("core/dotted.py", "import_module"): "SERIALIZER and DESERIALIZER, from settings only",
     ("core/propagate.py", "import_module"): "PROPAGATE, from settings only",
     ("core/reports.py", "loads"): "json, of what jobs tell; makes nothing but plain data",
