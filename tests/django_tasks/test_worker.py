@@ -154,7 +154,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     def remove() -> None:
         del sys.modules["tests.parlour.cellar"]
         monkeypatch.delattr(sys.modules["tests.parlour"], "cellar")
-        del finding._met["tests.parlour.cellar.pid"]
+        finding._met.pop("tests.parlour.cellar.pid", None)
         finding._searched.clear()
 
     yield remove
