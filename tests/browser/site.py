@@ -9,6 +9,7 @@ from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, MIDDLEWARE, STATIC_URL
 
 STATIC_URL = f"/{STATIC_URL}"
+ROOT_URLCONF = "tests.browser.urls"
 INSTALLED_APPS = [*filter(None, [os.environ.get("ARDIQ_TEST_THEME", "")]), *INSTALLED_APPS]
 if not os.environ.get("ARDIQ_TEST_THEME"):
     # What themes do is their affair.
