@@ -103,7 +103,7 @@ class Ardiq(Controls):
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
         retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, debounce_ms,
-        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once,
+        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once, admin_enqueue,
         on_missing, subject, executor."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
@@ -146,6 +146,7 @@ class Ardiq(Controls):
         once: bool | str = False,
         sensitive: Sequence[str] = (),
         keep_logs: bool = False,
+        admin_enqueue: bool = False,
         on_missing: str = "fail",
         subject: str = "",
     ) -> Definition:
@@ -178,6 +179,7 @@ class Ardiq(Controls):
             once=once,
             sensitive=sensitive,
             keep_logs=keep_logs,
+            admin_enqueue=admin_enqueue,
             on_missing=on_missing,
             subject=subject,
         )

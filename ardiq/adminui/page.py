@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from ardiq.adminui import times
 from ardiq.adminui.badges import badge
+from ardiq.adminui.enqueue import offered
 from ardiq.adminui.links import (
     job_links,
     row_address,
@@ -178,5 +180,9 @@ class JobPage(JobParts):
         job = kwargs.get("obj")
         if job is not None:
             context["ardiq_tools"] = self.tools(request, job)
+            if self.has_add_permission(request) and job.may_read and job.task in offered(job.queue):
+                address = f"{self.url('add')}?{urlencode({'from': job.pk, 'queue': job.queue})}"
+                tool = {"name": "duplicate", "text": _("Duplicate…"), "url": address}
+                context["ardiq_tools"].append(tool)
             context["ardiq_quoted"] = quote(job.pk)
         return super().render_change_form(request, context, *args, **kwargs)

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from ardiq.adminui import times
 from ardiq.adminui.badges import badge
 from ardiq.adminui.base import shielded
-from ardiq.adminui.doing import DoingAdmin
+from ardiq.adminui.enqueue import EnqueueAdmin
 from ardiq.adminui.text import LONGEST, dump, folds, plain, pretty
 from ardiq.adminui.timeline import steps
 from ardiq.core.redact import MASK
@@ -31,7 +31,7 @@ def part(name: str, **context: Any) -> SafeString:
     return render_to_string(f"admin/ardiq/job/_{name}.html", context)
 
 
-class JobParts(DoingAdmin):
+class JobParts(EnqueueAdmin):
     """Read-only fields that only those see who may see payloads."""
 
     def get_urls(self) -> list[URLPattern]:

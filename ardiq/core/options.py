@@ -82,6 +82,7 @@ class Options:
     deserializer: Callable[[bytes], Any] | None = None
     time_zone: str = "UTC"
     propagate: tuple[str, ...] = ()
+    admin_enqueue: Literal["marked", "all"] = "marked"
     admin_refresh: int = 5
     cache_key: tuple[Hashable, ...] = field(init=False, repr=False, compare=False)
     """Equal for options that may share a connection: same server, same redis options, same queue."""

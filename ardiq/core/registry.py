@@ -50,6 +50,7 @@ class Definition:
     once: bool | str = False
     sensitive: tuple[str, ...] = ()
     keep_logs: bool = False
+    admin_enqueue: bool = False
     on_missing: str = "fail"
     subject: str = ""
     described: bool = False
@@ -76,8 +77,9 @@ class Definition:
             given[option] = kinds
         given["sensitive"] = _checked_sensitive(fn, given.get("sensitive", ()))
         _check_numbers(given)
-        if not isinstance(given.get("keep_logs", False), bool):
-            raise TypeError(f"keep_logs={given['keep_logs']!r}: give True or False.")
+        for option in ("keep_logs", "admin_enqueue"):
+            if not isinstance(given.get(option, False), bool):
+                raise TypeError(f"{option}={given[option]!r}: give True or False.")
         check_unique(given.get("unique", False))
         check_subject(fn, given.get("subject", ""))
         check_on_missing(given.get("on_missing", "fail"))

@@ -18,18 +18,18 @@ E012  SERIALIZER and DESERIALIZER do not come as a pair of importable callables
 E013  TIME_ZONE is unknown
 E014  SIGNING_KEY is no text or bytes or list of them, or an empty one
 E015  PROPAGATE names what is neither language nor time_zone nor an importable ContextVar
+E026  ADMIN_ENQUEUE is neither "marked" nor "all"
 ====  ==========================================================================
 """
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ardiq.core import propagate
+from ardiq.core import propagate, values
 from ardiq.core.address import GROUPS, SCHEMES, SINGLE, parse
 from ardiq.core.dotted import resolve
 from ardiq.core.names import check_name, did_you_mean
@@ -158,17 +158,6 @@ def _redis_options(value: object) -> str | None:
     return None
 
 
-def _time_zone(value: object) -> str | None:
-    must = "it must be a time zone of the IANA database, such as 'Europe/Berlin'"
-    if not isinstance(value, str):
-        return must
-    try:
-        zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return must
-    return None
-
-
 def _signing_key(value: object) -> str | None:
     keys = value if isinstance(value, (list, tuple)) and value else [value]
     if value is None or all(isinstance(key, (str, bytes)) and key for key in keys):
@@ -210,8 +199,9 @@ RULES: dict[str, Rule] = {
     "signing_key": Rule("E014", _signing_key),
     "serializer": Rule("E012", _importable),
     "deserializer": Rule("E012", _importable),
-    "time_zone": Rule("E013", _time_zone),
+    "time_zone": Rule("E013", values.time_zone),
     "propagate": Rule("E015", propagate.fault),
+    "admin_enqueue": Rule("E026", values.one_of("marked", "all")),
     "admin_refresh": whole(0, 3_600, unit=" of seconds"),
 }
 

@@ -21,9 +21,9 @@ from ardiq.store import verbs
 from tests.admin.conftest import LIST, Shop, SignIn, Work
 from tests.server import admin as raw
 
-EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "export_job", "view_queue",
-         "view_worker", "view_outbox", "pause_queue", "purge_queue", "control_worker", "view_schedule",
-         "change_schedule", "run_schedule", "view_dashboard")  # fmt: skip
+EVERY = ("view_job", "view_job_payload", "retry_job", "abort_job", "delete_job", "export_job", "add_job",
+         "view_queue", "view_worker", "view_outbox", "pause_queue", "purge_queue", "control_worker",
+         "view_schedule", "change_schedule", "run_schedule", "view_dashboard")  # fmt: skip
 NOBODY = {"nobody"}
 STAFF: set[str] = set()  # Django's own redirect from old addresses tells nothing
 SEE, QUEUE, WORKER, OUTBOX = {"view_job"}, {"view_queue"}, {"view_worker"}, {"view_outbox"}
@@ -33,7 +33,7 @@ W = "f" * 32
 # name of an address: (permissions to get it, permissions to post to it)
 ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
     "ardiq_job_changelist": (SEE, SEE),
-    "ardiq_job_add": (NOBODY, NOBODY),
+    "ardiq_job_add": (SEE | {"add_job"}, SEE | {"add_job"}),
     "ardiq_job_history": (SEE, SEE),
     "ardiq_job_change": (SEE, NOBODY),
     "ardiq_job_delete": (SEE | {"delete_job"}, SEE | {"delete_job"}),

@@ -229,8 +229,8 @@ def test_every_problem_at_once() -> None:
         ("priorities", True, "Did you mean PRIORITIES?"),
         ("PRIORITIES", False, "Did you mean priorities?"),
         ("redis_ulr", False, "Did you mean redis_url?"),
-        ("colour", False, "Known: admin_refresh, backoff_ms,"),
-        (7, True, "Known: ADMIN_REFRESH, BACKOFF_MS,"),
+        ("colour", False, "Known: admin_enqueue, admin_refresh,"),
+        (7, True, "Known: ADMIN_ENQUEUE, ADMIN_REFRESH,"),
     ],
 )
 def test_an_unknown_option_is_refused(key: Any, upper: bool, hint: str) -> None:
