@@ -82,20 +82,16 @@ class Prepared:
             raise self._too_large(call, broker)
         hash = same.hash(target.name, target.definition, self.args, self.kwargs) if same else ""
         return new_job(
-            id,
-            lane,
-            target.name,
-            call,
-            delay_ms=delay_ms,
-            schedule_ms=options.schedule_ms,
-            replace=options.replace,
+            id, lane, target.name, call,
+            delay_ms=delay_ms, schedule_ms=options.schedule_ms,
+            replace=options.replace, fresh=not options.task_id,
             unique=hash if same and same.slot else "",
             unique_ttl_ms=same.ttl_ms if same else 0,
             unique_until_start=bool(same and same.until_start),
             window=same.window(broker.codec, id, target.name, hash) if same else None,
             subject=references.subject_hash(subject) if subject else "",
             subject_ttl_ms=references.listed_for(broker.options, target.definition) if subject else 0,
-        )
+        )  # fmt: skip
 
     def _too_large(self, call: bytes, broker: Broker) -> TooLarge:
         return TooLarge(

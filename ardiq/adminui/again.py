@@ -64,6 +64,7 @@ def _copy(own: Broker, record: JobRecord) -> NewJob | None:
         lane,
         record.name,
         call,
+        fresh=True,
         unique=record.unique,
         unique_ttl_ms=known.unique_ttl_ms if known and record.unique else 0,
         unique_until_start=bool(record.flags & FLAG_UNTIL_START),

@@ -44,6 +44,7 @@ def new_job(
     delay_ms: int = 0,
     schedule_ms: int = 0,
     replace: bool = False,
+    fresh: bool = False,
     unique: str = "",
     unique_ttl_ms: int = 0,
     unique_until_start: bool = False,
@@ -53,11 +54,12 @@ def new_job(
 ) -> NewJob:
     """A job with options: ``delay_ms`` from now or ``schedule_ms`` absolute, never both. Of ``replace`` and
     ``window`` there may be one; a Debounce needs a unique slot and the delay that it is about. ``subject`` is
-    the hash of the object that lists the job, until so long after the latest of its jobs was due."""
+    the hash of the object that lists the job, until so long after the latest of its jobs was due. ``fresh``:
+    the id was made for this call alone, so that whatever has both is a repeat of it."""
     flags = FLAG_UNIQUE | (FLAG_UNTIL_START if unique_until_start else 0)
     due = f"+{delay_ms}" if delay_ms else f"={schedule_ms}" if schedule_ms else ""
     slot = f"{flags:x}:{unique_ttl_ms}:{unique}" if unique else ""
-    mode = "r" if replace else ""
+    mode = "r" if replace else "n" if fresh else ""
     record = tail(tail_start(lane, name, unique), call)
     if isinstance(window, Throttle):
         mode = f"t{window.ms}:{window.hash}"

@@ -85,8 +85,11 @@ def test_the_same_call_again_while_the_job_runs(bench: Bench) -> None:
     assert (bench.status("a"), bench.lane()) == ("running", [])
 
 
-OF_ONE_TASK: list[dict[str, Any]] = [{}, {}]
-OF_MANY: list[dict[str, Any]] = [{"unique": "h"}, {"lane": "high"}]
+OF_ONE_TASK: list[dict[str, Any]] = [
+    {"fresh": True},
+    {"fresh": True, "subject": "ab", "subject_ttl_ms": 1_000},
+]
+OF_MANY: list[dict[str, Any]] = [{"unique": "h", "fresh": True}, {"lane": "high", "fresh": True}]
 
 
 @pytest.mark.parametrize("limit", ["", "1 default"])
@@ -112,11 +115,21 @@ def test_the_same_call_after_its_job_left_nothing(
 
 def test_the_same_call_after_its_job_was_aborted(bench: Bench) -> None:
     """R10: the end of a waiting job that leaves nothing is known as well."""
-    call = verbs.enqueue(bench.keys, [bench.new("a")])
+    call = verbs.enqueue(bench.keys, [bench.new("a", fresh=True)])
     bench.run(call)
     assert bench.run(verbs.abort(bench.keys, "a", 0, b"aborted"))
     assert bench.run(call) == [True]
     assert bench.status("a") == "not_found"
+
+
+def test_the_next_call_under_an_id_of_its_own(bench: Bench) -> None:
+    """C6: an id of the caller's whose job has ended and left nothing is free at once: the same call under it asks
+    for the next run."""
+    bench.register("worker-1")
+    for _ in range(2):
+        assert bench.enqueue("sync:42") == [True]
+        job = bench.take("worker-1")["sync:42"]
+        bench.settle("worker-1", succeeded(job, "worker-1", ttl_ms=0))
 
 
 def test_a_call_is_known_for_some_seconds(bench: Bench, clock: Clock) -> None:

@@ -6,11 +6,11 @@
 --   tail: the whole record behind its worker field; options: '' plain or 'mode;due;unique', with 'o<row>,<ms>|'
 --   in front when it comes out of this row of an outbox, enqueued so long ago, and then 's<hash>,<ms>|' when it is
 --   about an object, whose list is kept so long after the job is due; due: '' now, '+ms' from the
---   enqueue, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'; mode: '', 'r' replace an ended
---   job of this id, 't<ms>:<hash>' throttle: the first job of so many ms stands for all, or 'd<ms>:<size>'
---   debounce: the job that holds the unique slot and has not started ends in favour of this one, which is due
---   that long after the first of them at the latest (0: whenever), with the outcome that stands, so many bytes
---   long, behind the record in tail
+--   enqueue, '=ms' absolute; unique: '' or '<flags>:<ttl ms, 0 none>:<hash>'; mode: '', 'n' as '', and the id
+--   was made for this call alone, 'r' replace an ended job of this id, 't<ms>:<hash>' throttle: the first job of so
+--   many ms stands for all, or 'd<ms>:<size>' debounce: the job that holds the unique slot and has not started ends
+--   in favour of this one, which is due that long after the first of them at the latest (0: whenever), with the
+--   outcome that stands, so many bytes long, behind the record in tail
 -- RETURNS 1000 * now + how many, when all were stored; else a list: 1 stored (or stored before by this very
 --   call), 0 the id is taken, or the id of the job that holds the unique slot or the window, and at its end now;
 --   the error QUEUEFULL <queue> <jobs that wait> <jobs that are new> <limit> when nothing was stored because of
@@ -53,7 +53,9 @@ if redis.pcall('EXISTS', prefix .. 'spent') == 1 then
     marks[#marks + 1] = step == 2 and mark_of(ARGV[i], ARGV[i + 1]) or mark_in(ARGV[i], ARGV[i + 3])
   end
   for n, score in ipairs(redis.pcall('ZMSCORE', prefix .. 'spent', unpack(marks))) do
-    if score then
+    -- Under an id of the caller's own the same call may be one for the next run, which must not be lost.
+    local options = step == 4 and ARGV[6 + (n - 1) * step] or ''
+    if score and (options == '' or string.find(options, '^n;') or string.find(options, '|n;', 1, true)) then
       spent = spent or {}
       spent[4 + (n - 1) * step] = true
     end
@@ -91,7 +93,8 @@ local function parts(options)
   local subject, life, plain = string.match(rest, '^s(%x+),(%d+)|(.*)$')
   local mode, due, slot = string.match(plain or rest, '^(.-);(.-);(.*)$')
   local flags, ttl, unique = string.match(slot or '', '^(%x):(%d+):(.*)$')
-  return mode or '', due or '', flags, ttl, unique, row, age, subject, life
+  mode = mode ~= 'n' and mode or ''
+  return mode, due or '', flags, ttl, unique, row, age, subject, life
 end
 
 -- WITH windows
