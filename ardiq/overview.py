@@ -11,7 +11,8 @@ from ardiq.core.job import JobStatus
 from ardiq.core.options import Options
 from ardiq.core.outcome import read_result
 from ardiq.core.recurrence import GRACE_MS, Recurrence
-from ardiq.store import browsing, controls, inspector, letters, recurring, server
+from ardiq.core.statistics import Period
+from ardiq.store import browsing, controls, inspector, letters, recurring, server, statistics
 from ardiq.store.browsing import Spot
 from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts, Heads, JobView, WorkerView
@@ -54,7 +55,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Times in epoch ms by the clock of the server, ``now`` among them."""
+    """Times in epoch ms by the clock of the server, ``now`` among them. ``minute``: the last whole one."""
 
     options: Options
     info: Info
@@ -65,6 +66,7 @@ class Overview:
     letters: list[Letter]
     groups: list[FailureGroup]
     pauses: list[Pause]
+    minute: Period
 
     @property
     def now(self) -> int:
@@ -100,12 +102,13 @@ def read(options: Options) -> Overview:
     ]
     heads, counts, listed, latest, groups, pauses, *states = store.run_many(calls)
     more: list[Call] = [inspector.worker(keys, id, end) for id, end in listed]
-    *workers, views = store.run_many([*more, inspector.rows(keys, [spot.id for spot in latest.spots])])
+    rows = inspector.rows(keys, [spot.id for spot in latest.spots])
+    *workers, views, minute = store.run_many([*more, rows, statistics.last_minute(keys, heads.now)])
     return Overview(
         options, _info(own), counts, heads,
         sorted(workers, key=lambda one: (one.about.get("name", ""), one.id)),
         [_standing(known[one.name], one, heads.now) for found in states for one in found],
-        list(_letters(own, latest.spots, views)), groups, pauses,
+        list(_letters(own, latest.spots, views)), groups, pauses, minute,
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ def page(seen: Overview) -> Iterator[Block]:
         yield [Cell("    "), Cell.of(one.way_out)]
     yield _jobs(seen)
     yield _lanes(seen)
+    if seen.minute.total.ended or seen.minute.total.retried:
+        yield _minute(seen)
     yield workers_table(seen)
     if seen.schedules:
         yield _schedules(seen)
@@ -33,6 +35,16 @@ def page(seen: Overview) -> Iterator[Block]:
     if seen.groups:
         yield _groups(seen)
     yield []
+
+
+def _minute(seen: Overview) -> Table:
+    total = seen.minute.total
+    columns = [Column(name, right=True) for name in ("ended", "failed", "retried", "wait p95", "run p95")]
+    times = [
+        Cell(f"{ms:,.0f} ms") if ms is not None else NOTHING for ms in (total.wait.p95_ms, total.run.p95_ms)
+    ]
+    failed = Cell.of(total.failed, "bad" if total.failed else "dim")
+    return Table("The last minute", columns, [[Cell.of(total.ended), failed, Cell.of(total.retried), *times]])
 
 
 def _head(seen: Overview) -> list[Cell]:
@@ -173,7 +185,7 @@ def _groups(seen: Overview) -> Table:
 
 def as_data(seen: Overview) -> dict[str, Any]:
     """As docs/reference/commands.md describes it: names only ever come on top. 0 never stands for None."""
-    info = seen.info
+    info, minute = seen.info, seen.minute
     return {
         "url": seen.options.safe_url,
         "at": seen.now,
@@ -183,6 +195,11 @@ def as_data(seen: Overview) -> dict[str, Any]:
         },
         "jobs": {status.value: seen.counts.statuses[status] for status in STATUSES},
         "next_due": seen.heads.next_due or None,
+        "last_minute": {
+            "at": minute.start, "ended": minute.total.ended, "failed": minute.total.failed,
+            "retried": minute.total.retried, "crashed": minute.total.crashed,
+            "wait_p95": minute.total.wait.p95_ms, "run_p95": minute.total.run.p95_ms,
+        },
         "lanes": [
             {"lane": lane, "waiting": seen.counts.lanes[lane], "oldest": seen.heads.lanes[lane] or None}
             for lane in reversed(seen.options.priorities)

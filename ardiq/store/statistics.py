@@ -69,6 +69,17 @@ def statistics(keys: Keys, minutes: int) -> Steps[Statistics]:
     return Statistics.over(keys.queue, at, periods)
 
 
+def last_minute(keys: Keys, ms: int) -> Call:
+    """The Period of the last whole minute before this time of the server."""
+    number = ms // MINUTE - 1
+
+    def decode(reply: list[bytes]) -> Period:
+        cells, sample = _read(reply)
+        return Period(cells, number * MINUTE, MINUTE, sample)
+
+    return Call(("HGETALL", keys.stats(number)), decode)
+
+
 def _period(key: str) -> Call:
     return Call(("HGETALL", key), _read)
 
