@@ -61,6 +61,9 @@ class Site:
             "queue": f"{queues}{queue}/change/",
             "workers": "/admin/ardiq/worker/",
             "worker": f"/admin/ardiq/worker/{worker}/change/",
+            "schedules": "/admin/ardiq/schedule/",
+            "schedule": f"/admin/ardiq/schedule/{queue}:market.digest/change/",
+            "bulk": f"{jobs}_bulk/",
             "outbox": "/admin/ardiq/outbox/",
         }
 
