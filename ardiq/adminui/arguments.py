@@ -74,7 +74,8 @@ def field_for(parameter: inspect.Parameter, hint: Any) -> forms.Field:
         return JsonField(required=False, kind=dict, help_text=_("An object in JSON of further arguments."))
     inner, optional = _inner(hint)
     required = parameter.default is EMPTY and not optional
-    default = plain(shown(parameter.default), 80)
+    given = parameter.default
+    default = given.name if isinstance(given, Enum) else plain(shown(given), 80)
     help_text = "" if parameter.default is EMPTY else _("Left empty: %s") % default
     if inner is bool and not optional:
         return forms.BooleanField(required=False, initial=parameter.default is True)
