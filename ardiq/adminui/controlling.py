@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
@@ -17,6 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ardiq.adminui.audit import record
 from ardiq.adminui.base import EagerChangeList, RedisAdmin, shielded
@@ -188,6 +189,23 @@ class ControlAdmin(RedisAdmin):
         if len(rows) == 1:
             return HttpResponseRedirect(self.url("change", quote(rows[0].pk)))
         return HttpResponseRedirect(self.url("changelist"))
+
+
+class OfQueue(admin.SimpleListFilter):
+    """By queue, for the rows of small models."""
+
+    title = gettext_lazy("queue")
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(alias, alias) for alias in model_admin.queues(request)]
+
+    def has_output(self) -> bool:
+        return len(self.lookup_choices) > 1
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.value()
+        return queryset if value is None else queryset.filter(queue=value)
 
 
 class NotedChangeList(EagerChangeList):

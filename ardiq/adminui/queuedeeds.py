@@ -70,6 +70,10 @@ class MoveForm(LaneForm):
         super().prepare()
         self.fields["lane"].label = _("From lane")
         self.fields["to"].choices = self.lanes  # type: ignore[attr-defined]
+        [queue] = self.rows
+        fullest = max(queue.lanes, key=lambda lane: queue.lanes[lane])
+        self.fields["lane"].initial = fullest
+        self.fields["to"].initial = next((lane for lane, _text in self.lanes if lane != fullest), fullest)
 
     def clean(self) -> None:
         if self.cleaned_data.get("lane") == self.cleaned_data.get("to"):

@@ -12,14 +12,14 @@ from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.http import HttpRequest, HttpResponse
 from django.utils import formats
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ardiq.adminui import times
 from ardiq.adminui.badges import badge
-from ardiq.adminui.controlling import ControlAdmin, Deed
+from ardiq.adminui.controlling import ControlAdmin, Deed, OfQueue
 from ardiq.adminui.marks import mark, table
 from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
@@ -79,7 +79,7 @@ class ScheduleAdmin(ControlAdmin):
     """The recurring tasks whose code this process has."""
 
     list_display = ["label", "in_words", "enabled_now", "next_run", "last_run", "outcome", "queue"]
-    list_filter = ["enabled", "queue"]
+    list_filter = ["enabled", OfQueue]
     search_fields = ["id"]
     actions = ["run_selected", "disable_selected", "enable_selected"]
     deeds = DEEDS
@@ -97,6 +97,10 @@ class ScheduleAdmin(ControlAdmin):
             (None, {"fields": ["in_words", "expression", ("enabled_now", "queue"), "source", "no_edits"]}),
             (_("Runs"), {"fields": ["last_run", "outcome", "next_runs", "policies"]}),
         ]
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        names: list[Any] = list(super().get_list_display(request))
+        return names if len(self.queues(request)) > 1 else [name for name in names if name != "queue"]
 
     # -- actions --------------------------------------------------------------------------------------
 
@@ -130,8 +134,10 @@ class ScheduleAdmin(ControlAdmin):
     # -- columns and fields ---------------------------------------------------------------------------
 
     @admin.display(description=gettext_lazy("name"), ordering="name")
-    def label(self, schedule: Schedule) -> str:
-        return plain(schedule.name, 200)
+    def label(self, schedule: Schedule) -> SafeString:
+        """May be broken at its dots."""
+        *before, last = plain(schedule.name, 200).split(".")
+        return format_html("{}{}", format_html_join("", "{}.<wbr>", ((part,) for part in before)), last)
 
     @admin.display(description=gettext_lazy("timetable"), ordering="timetable")
     def in_words(self, schedule: Schedule) -> SafeString:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from ardiq.adminui import seeing, times
 from ardiq.adminui.badges import badge
 from ardiq.adminui.base import RedisAdmin
-from ardiq.adminui.controlling import ControlAdmin, Deed, NotedChangeList, Text
+from ardiq.adminui.controlling import ControlAdmin, Deed, NotedChangeList, OfQueue, Text
 from ardiq.adminui.filters import number
 from ardiq.adminui.marks import mark, table
 from ardiq.adminui.seeing import SeenWorker
@@ -93,10 +93,9 @@ class WorkerAdmin(ControlAdmin):
     """The workers that hold a lease, and those whose lease has run out."""
 
     list_display = [
-        "label", "state_now", "host_name", "pid", "queue", "busy_now", "processed_now", "memory", "version",
-        "since_when", "last_seen",
+        "label", "state_now", "queue", "busy_now", "processed_now", "memory", "version", "last_seen",
     ]  # fmt: skip
-    list_filter = ["state", "queue"]
+    list_filter = ["state", OfQueue]
     actions = ["quiet_selected", "work_selected", "stop_selected"]
     deeds = DEEDS
 
