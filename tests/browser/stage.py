@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import subprocess
 import sys
@@ -73,8 +72,8 @@ class Site:
 
 @contextmanager
 def site(redis_url: str, directory: Path, theme: str = "") -> Iterator[Site]:
-    """A site with its worker, and jobs of every kind made through the public door."""
-    queue = f"market-{secrets.token_hex(4)}"
+    """A site with its worker, and jobs of every kind made through the public door. The server is its own."""
+    queue = "default"
     workers = Workers(redis_url, queue, directory)
     more = {"ardiq_test_apps": "tests.market", "ardiq_test_theme": theme,
             "django_settings_module": "tests.browser.site"}  # fmt: skip
