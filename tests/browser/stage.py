@@ -66,6 +66,7 @@ class Site:
             "schedules": "/admin/ardiq/schedule/",
             "schedule": f"/admin/ardiq/schedule/{queue}:market.digest/change/",
             "bulk": f"{jobs}_bulk/",
+            "enqueue": f"{jobs}add/",
             "outbox": "/admin/ardiq/outbox/",
         }
 

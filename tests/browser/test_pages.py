@@ -10,7 +10,7 @@ from tests.browser.stage import CARD, Site
 PAGES = (
     "index", "dashboard", "jobs", "failed jobs", "search", "no jobs", "failed job", "running job",
     "scheduled job", "job with logs", "delete", "retry", "history", "queues", "queue", "pause", "purge",
-    "workers", "worker", "stop", "schedules", "schedule", "bulk", "outbox",
+    "workers", "worker", "stop", "schedules", "schedule", "bulk", "enqueue", "outbox",
 )  # fmt: skip
 # Light and wide as on a desk, dark and narrow as on a phone; the other two are looked at by the slow tests.
 LOOKS = [
