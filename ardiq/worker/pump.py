@@ -121,6 +121,8 @@ class Pump:
         """Until stopped; in burst mode until nothing is due and nothing runs."""
         empty = 0
         while not self.stopping:
+            if self.reconcile and not await self.reconciled():
+                continue  # not only before a claim: a worker that is quiet makes none
             self._pace.measure()
             want = self._want()
             if want <= 0:
@@ -153,7 +155,7 @@ class Pump:
     def _may_overlap(self) -> bool:
         ahead = self._slots.load - self._pace.hold
         return (
-            not self.stopping
+            not (self.stopping or self.reconcile)
             and not self.brakes.quiet
             and not self._settler.full
             and self._pace.extra > self._options.concurrency
@@ -204,8 +206,6 @@ class Pump:
 
     async def _claim(self, want: int) -> verbs.Claimed | None:
         """Claim up to ``want`` jobs and queue them; None when Redis did not answer or the lease is lost."""
-        if self.reconcile and not await self.reconciled():
-            return None
         if faults.armed:
             faults.hit("before_claim")
         self._claims += 1

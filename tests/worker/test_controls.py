@@ -150,6 +150,23 @@ def test_quiet_and_back_to_work(app: Ardiq, working: Make, door: Door, heard: bo
         until(lambda: app.workers_sync()[0].about.get("state") == "", 10, "a worker like any other")
 
 
+def test_a_quiet_worker_that_lost_a_reply(app: Ardiq, working: Make, door: Door) -> None:
+    """R5: what its last claim brought, unheard, goes back while it is quiet, and not only after that."""
+    from ardiq.store import verbs
+
+    with working(lease_ms=1_500):
+        [one] = until(app.workers_sync, 10, "a worker that registers")
+        app.broker.store.run(_ordered(app, one.id, "quiet"))
+        until(lambda: app.workers_sync()[0].about.get("state") == "quiet", 10, "a quiet worker")
+        time.sleep(0.2)  # no claim of its own is on its way
+        [job] = door.send("a")
+        lanes = [(lane, 1) for lane in app.options.priorities]
+        claimed = app.broker.store.run(verbs.claim(app.broker.keys, one.id, 1, 1_500, 1, lanes))
+        assert [id for id, _ in claimed.jobs] == [job.id] and job.status_sync() is JobStatus.RUNNING
+        until(lambda: job.status_sync() is JobStatus.QUEUED, 10, "a job that went back")
+        assert door.began == []
+
+
 def _ordered(app: Ardiq, worker: str, order: Any) -> Any:
     from ardiq.store.scripts import Call
 
