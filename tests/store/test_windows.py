@@ -190,6 +190,20 @@ def test_a_slot_until_the_start(bench: Bench, how: str) -> None:
     assert bench.lane() == ["a", "c"]
 
 
+@pytest.mark.parametrize("how", ["given back", "unheard"])
+def test_a_slot_of_limited_time(bench: Bench, how: str) -> None:
+    """C7: whichever way a job comes back that has not begun, its slot ends when it was to end."""
+    bench.register(ME)
+    bench.enqueue("a", unique="h", unique_until_start=True, unique_ttl_ms=LATER)
+    job = bench.take(ME)["a"]
+    if how == "given back":
+        bench.settle(ME, verbs.given_back(job, 1))
+    else:
+        bench.run(verbs.reconcile(bench.keys, ME, [], 1))
+    assert bench.redis.get(bench.keys.unique("h")) == b"a"
+    assert 0 < bench.redis.pttl(bench.keys.unique("h")) <= LATER
+
+
 def test_a_slot_that_a_start_has_freed(bench: Bench) -> None:
     """C7: it stays free, whoever hands the job back afterwards."""
     bench.register(ME)

@@ -15,7 +15,11 @@ local known, out = {}, { 0 }
 for i = 4, #ARGV do
   known[ARGV[i]] = true
 end
-local stamp = hex(clock())
+local now = clock()
+local stamp = hex(now)
+
+-- WITH regain
+
 local found = redis.call('HGETALL', held)
 for i = 1, #found, 2 do
   local id = found[i]
@@ -30,7 +34,7 @@ for i = 1, #found, 2 do
       local lane, _, unique = texts(record)
       redis.call('LPUSH', prefix .. 'lane:' .. lane, id)
       if string.sub(record, 2, 2) == '3' then
-        redis.call('SET', prefix .. 'unique:' .. unique, id, 'NX')  -- its claim has freed the slot, unheard
+        regain(unique, id, now)  -- its claim has freed the slot, unheard
       end
     end
     out[1] = out[1] + 1

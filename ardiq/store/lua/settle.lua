@@ -156,18 +156,11 @@ local function finish(i, id, key, verb)
   end
 end
 
+-- WITH regain
+
 local function hold_again(i, id)
   if ARGV[i + 6] ~= '' then
-    local key, mine = prefix .. 'unique:' .. ARGV[i + 6], prefix .. 'unique:end:' .. id
-    local ends = try('GET', mine)
-    if type(ends) ~= 'string' then
-      try('SET', key, id, 'NX')
-    else
-      try('DEL', mine)
-      if tonumber(ends) > now then
-        try('SET', key, id, 'NX', 'PX', tonumber(ends) - now)
-      end
-    end
+    regain(ARGV[i + 6], id, now)
   end
 end
 
