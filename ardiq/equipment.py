@@ -77,7 +77,9 @@ def following(queue: str, post: Callable[[Callable[[], None]], None]) -> Follow 
         ends = [
             owners.End(held.record, settlement, held.error, now)
             for held, settlement in settled
-            if held.definition is not None and held.definition.described and held.record.id not in refused
+            if held.definition is not None
+            and held.definition.described
+            and refused.get(held.record.id) != "stale"
         ]
         for follower in followers if ends else ():
             follower.ended(ends, post)
