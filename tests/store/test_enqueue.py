@@ -123,8 +123,8 @@ def test_the_same_call_after_its_job_was_aborted(bench: Bench) -> None:
 
 
 def test_the_next_call_under_an_id_of_its_own(bench: Bench) -> None:
-    """C6: an id of the caller's whose job has ended and left nothing is free at once: the same call under it asks
-    for the next run."""
+    """C6: an id of the caller's whose job has ended and left nothing is free at once: the same call under it
+    asks for the next run."""
     bench.register("worker-1")
     for _ in range(2):
         assert bench.enqueue("sync:42") == [True]

@@ -24,7 +24,8 @@ local function spend(now, marks)
   if type(redis.pcall('ZADD', key, unpack(marks))) == 'number' then
     local old = redis.call('ZCOUNT', key, '-inf', now - REPEATED)
     if old > 0 then
-      redis.call('ZREMRANGEBYRANK', key, 0, old - 1)
+      -- More than are added, so that it shrinks, and never all of a burst at once.
+      redis.call('ZREMRANGEBYRANK', key, 0, math.min(old, #marks + 1000) - 1)
     end
     redis.call('PEXPIRE', key, REPEATED)
   end
