@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any, cast
 
 from django.conf import settings
@@ -57,7 +58,7 @@ class _Hook:
     follow each other stores them all."""
 
     def __init__(self, leaving: Leaving, connection: BaseDatabaseWrapper) -> None:
-        self.leaving = leaving
+        self.leaving, self.number = leaving, next(_numbers)
         self.savepoints = frozenset(filter(None, connection.savepoint_ids))
         self.next: weakref.ref[_Hook] | None = None
         self.gone = False
@@ -101,11 +102,12 @@ class _Hook:
             return
         _complain(lost, error)
         # Those that a savepoint has rolled back are gone from here, since nothing else refers to them.
-        dropped = list(self._waiting)
+        # What was registered before is of an outer commit, whose hook has opened this one: that goes on.
+        dropped = [hook for hook in self._waiting if hook.number > self.number]
         _complain(dropped, "It was to leave after a job that could not.")
         for hook in dropped:
             hook.gone = True
-        self._waiting.clear()
+            self._waiting.pop(hook, None)
         raise _not_enqueued([*lost, *dropped], error) from error
 
     def __del__(self) -> None:
@@ -132,6 +134,7 @@ def _not_enqueued(hooks: list[_Hook], error: BrokerError) -> NotEnqueued:
     )
 
 
+_numbers = count()
 _waiting: weakref.WeakKeyDictionary[BaseDatabaseWrapper, weakref.WeakKeyDictionary[_Hook, None]]
 _waiting = weakref.WeakKeyDictionary()
 """connection -> what its commit pushes, in order."""

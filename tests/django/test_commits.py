@@ -173,6 +173,21 @@ def test_redis_is_away(nowhere: Ardiq, caplog: pytest.LogCaptureFixture) -> None
     assert gone.id not in caplog.text + str(caught.value)
 
 
+def test_redis_is_away_for_a_hook(nowhere: Ardiq, add: Task[..., int], stored: Stored) -> None:
+    """D1: a hook of the project that bears it in a transaction of its own takes nothing from the outer."""
+
+    def hook() -> None:
+        with pytest.raises(NotEnqueued) as caught, transaction.atomic():
+            inner.append(nowhere.ref("shop.charge").enqueue_sync(1).id)
+        assert caught.value.ids == inner
+
+    inner: list[str] = []
+    with transaction.atomic():
+        transaction.on_commit(hook)
+        job = add.enqueue_sync(1, 1)
+    assert inner and stored() == {job.id}
+
+
 def test_redis_is_away_for_very_many(nowhere: Ardiq, caplog: pytest.LogCaptureFixture) -> None:
     """D1: the message stays readable, the error has all ids; a bulk is named by its first job."""
     charge = nowhere.ref("shop.charge")
