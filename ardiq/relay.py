@@ -180,9 +180,6 @@ class Relay:
         stored = len(answers)
         if faults.armed and stored:
             faults.hit("after_push")
-        if job_enqueued.receivers:
-            new = (row for row, answer in zip(rows, answers, strict=False) if is_new(answer))
-            self._news += [(row.job, row.task, row.lane) for row in new]
         if error is not None:
             self._failures += 1
             self._trouble("redis", f"{len(rows) - stored} jobs wait in the outbox of {alias!r}", error)
@@ -193,6 +190,10 @@ class Relay:
         if stored:
             outbox.delete([row.id for row in rows[:stored]], alias)
             log.info("%d jobs were pushed out of the outbox of the database %s.", stored, alias)
+        # Behind what may fail: the same rows come again then, with the same answers.
+        if job_enqueued.receivers:
+            new = (row for row, answer in zip(rows, answers, strict=False) if is_new(answer))
+            self._news += [(row.job, row.task, row.lane) for row in new]
         return stored
 
     def _announce(self) -> None:

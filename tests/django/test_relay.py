@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -74,6 +74,30 @@ def test_who_listens_hears_of_it(app: Ardiq, leave: Leave) -> None:
     finally:
         job_enqueued.disconnect(listen)
     assert heard == [(id, "t", False) for id in ids]
+
+
+def test_a_row_that_comes_again_is_told_once(
+    app: Ardiq, leave: Leave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D4: a row that was pushed and could not be deleted is pushed again to no effect, and told once."""
+    heard: list[str] = []
+
+    def listen(sender: object, event: Event, **kwargs: object) -> None:
+        heard.append(event.id)
+
+    def fails(ids: object, using: str) -> None:
+        raise DatabaseError("gone away")
+
+    ids, found = leave(2), Relay(app.options)
+    job_enqueued.connect(listen)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(relay.outbox, "delete", fails)
+            assert found.turn(NOW) == 0
+        assert found.turn(NOW) == 2
+    finally:
+        job_enqueued.disconnect(listen)
+    assert heard == ids
 
 
 def test_young_rows_are_their_writers(app: Ardiq, leave: Leave) -> None:
