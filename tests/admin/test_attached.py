@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client, RequestFactory
+from django.urls import path
 from pytest_django.fixtures import Settings
 
 from ardiq.admin import JobAdmin, JobsMixin
@@ -24,11 +27,16 @@ class GroupsWithJobs(JobsMixin, GroupAdmin):
 
 
 @pytest.fixture(autouse=True)
-def registered(db: None) -> Any:
+def registered(db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     old = admin.site._registry.get(Group)
     if old:
         admin.site.unregister(Group)
     admin.site.register(Group, GroupsWithJobs)
+    # Addresses that were made before lead to the admin that was registered then.
+    urls: Any = ModuleType("tests.admin.urls_with_groups")
+    urls.urlpatterns = [path("admin/", admin.site.urls)]
+    monkeypatch.setitem(sys.modules, urls.__name__, urls)
+    settings.ROOT_URLCONF = urls.__name__
     yield
     admin.site.unregister(Group)
     if old:

@@ -113,8 +113,8 @@ def test_view_only(sign_in: SignIn, shop: Shop) -> None:
 
 
 def test_nobody_adds_or_changes(boss: Client, shop: Shop) -> None:
-    """Not even a superuser: there is no job but by a task."""
-    for model in ("job", "queue", "worker"):
+    """Not even a superuser: there is no job but by a task, and its form is test_enqueue.py."""
+    for model in ("queue", "worker", "schedule", "dashboard"):
         assert boss.get(f"/admin/ardiq/{model}/add/").status_code == 403
     job = shop.add.enqueue_sync(1)
     assert boss.post(f"{LIST}{job.id}/change/", {}).status_code == 403
