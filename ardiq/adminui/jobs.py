@@ -52,8 +52,13 @@ class JobAdmin(JobPage):
     paginator = ShallowPaginator
     ordering = ["-at"]
 
+    # Of one job: as long as it has not ended.
+    live_regions = (
+        "#changelist .results, "
+        "#job_form:has(.ardiq-state-running, .ardiq-state-queued, .ardiq-state-scheduled) fieldset"
+    )
+
     class Media:
-        css = {"all": ["ardiq/admin.css"]}
         js = [Script("ardiq/copy.js", type="module")]
 
     # -- which jobs -----------------------------------------------------------------------------------

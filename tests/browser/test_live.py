@@ -119,3 +119,16 @@ def test_signed_out(visit: Open, stage: Site) -> None:
     page.context.clear_cookies()
     page.get_by_role("button", name="Sign in again").click()
     page.wait_for_selector("#id_username")
+
+
+def test_a_job_that_ends(visit: Open, stage: Site) -> None:
+    """Its page says so, and then asks no more."""
+    job = stage.app.ref("market.hold").enqueue_sync()
+    until(lambda: job.status_sync() == "running", 20)
+    page = visit(f"{JOBS}{job.id}/change/")
+    assert (page.text_content(".ardiq-state") or "").strip() == "Running"
+    seen = asked(page)
+    wait(page, seen)
+    job.abort_sync()
+    page.wait_for_selector(".ardiq-state-aborted")
+    assert page.get_by_label("Live").count() == 0

@@ -38,7 +38,9 @@ function rows(page) {
 
 // Whether somebody is at work in there: what they look at, mark or write must stay as it is.
 function busy() {
+  const marked = getSelection();
   return (
+    (!marked.isCollapsed && regions(document).some((region) => marked.containsNode(region, true))) ||
     document.querySelector("#changelist .action-select:checked") !== null ||
     regions(document).some((region) => region.contains(document.activeElement) && document.activeElement !== region)
   );
@@ -60,6 +62,11 @@ function tell(text, act) {
 
 function swap(page) {
   const fresh = regions(page);
+  if (!fresh.length) {
+    // The list is empty by now, or the job has ended: another page than this one.
+    location.reload();
+    return;
+  }
   regions(document).forEach((region, number) => {
     const next = fresh[number];
     if (!next || next.innerHTML === region.innerHTML) {
