@@ -38,7 +38,7 @@ class Standing:
 
     @property
     def last_at(self) -> int:
-        return self.state.mark if self.state.last_id else 0
+        return self.state.last_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class Recurring(DeadLetters):
         one = self.crons[state.name].in_zone(self.options.time_zone)
         return Schedule(
             state.name, one.timetable.spelt, one.timetable.zone, state.paused,
-            0 if state.paused else one.next_after(now), state.mark if state.last_id else 0, state.last_id,
+            0 if state.paused else one.next_after(now), state.last_at, state.last_id,
             state.ended_status, state.ended_at,
         )  # fmt: skip
 

@@ -127,7 +127,7 @@ class SeenSchedule:
 
     @property
     def last_at(self) -> int:
-        return self.state.mark if self.state.last_id else 0
+        return self.state.last_at
 
 
 def schedules(aliases: Iterable[str]) -> dict[str, list[SeenSchedule]]:

@@ -60,9 +60,8 @@ def _last(one: Standing, now: int, zone: str) -> Iterator[Cell]:
     yield Cell(f"{moment(one.last_at, zone)}  ")
     yield Cell(ago(one.last_at, now).text, "dim")
     style: Style = {"succeeded": "good", "failed": "bad"}.get(state.ended_status, "warn")  # type: ignore[assignment]
-    if state.ended_status:
-        yield Cell("  ")
-        yield Cell.of(state.ended_status, style)
+    yield Cell("  ")
+    yield Cell.of(state.ended_status, style) if state.ended_status else Cell("not ended yet", "dim")
 
 
 def data(one: Standing) -> dict[str, Any]:

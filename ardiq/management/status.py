@@ -142,7 +142,8 @@ def _schedule(one: Standing, now: int) -> list[Cell]:
         coming = Cell("late", "bad")
     status = one.state.ended_status
     style: Style = "good" if status == "succeeded" else "bad" if status == "failed" else "warn"
-    outcome = Cell.of(status, style) if status else NOTHING
+    running = Cell("not ended yet", "dim") if one.last_at else NOTHING
+    outcome = Cell.of(status, style) if status else running
     timetable = one.recurrence.timetable
     return [
         Cell.of(one.recurrence.name), Cell.of(timetable.spelt), Cell.of(timetable.zone) if timetable.zone

@@ -1,7 +1,8 @@
 """Verbs of recurring tasks, like those of verbs.py. What Redis keeps of a schedule is in the hash ``cron``:
 
-``mark:<name>`` (ms: up to where it has fired), ``last:<name>`` (id of its last job), ``paused:<name>`` (by
-whom), ``ended:<name>`` (status and ms of the last end).
+``mark:<name>`` (ms: up to where occurrences are over, fired or not), ``last:<name>`` (id of its last job),
+``fired:<name>`` (ms: the occurrence of that job), ``paused:<name>`` (by whom), ``ended:<name>``
+(how and when that job ended, and its id).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ Offer = tuple[str, int, str, str, str, str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class ScheduleState:
-    """Where a schedule stands. Times in epoch ms, 0 for never."""
+    """Where a schedule stands. Times in epoch ms, 0 for never. ``last_at``, ``last_id``, ``ended_status`` and
+    ``ended_at`` are of one occurrence, the last that has fired."""
 
     name: str
     mark: int
     last_id: str
+    last_at: int
     paused: bool
     paused_by: str
     ended_status: str
@@ -60,23 +63,29 @@ def resume(keys: Keys, name: str) -> Call:
     return Call(("HDEL", keys.cron, f"paused:{name}"), bool)
 
 
-def ended(keys: Keys, name: str, status: str, at: int) -> Call:
-    """Note how the last job of a schedule ended, for people."""
-    return Call(("HSET", keys.cron, f"ended:{name}", f"{status} {at}"), int)
+def ended(keys: Keys, name: str, id: str, status: str, at: int) -> Call:
+    """Note how the last job of a schedule ended, for people. Another job of its task changes nothing."""
+    return script("ended").call(keys.prefix, [name, id, f"{status} {at} {id}"], bool)
 
 
 def states(keys: Keys, names: Sequence[str]) -> Call:
     """ScheduleState of each."""
-    fields = [f"{kind}:{name}" for name in names for kind in ("mark", "last", "paused", "ended")]
+    fields = [f"{kind}:{name}" for name in names for kind in ("mark", "last", "fired", "paused", "ended")]
 
     def decode(reply: Any) -> list[ScheduleState]:
         texts = [part.decode("utf-8", "backslashreplace") if part else "" for part in reply]
         found = []
-        for name, n in zip(names, range(0, len(texts), 4), strict=True):
-            mark, last, paused, end = texts[n : n + 4]
-            status, _, at = end.partition(" ")
+        for name, n in zip(names, range(0, len(texts), 5), strict=True):
+            mark, last, fired, paused, end = texts[n : n + 5]
+            status, at, of = [*end.split(" ", 2), "", "", ""][:3]
+            if not last or of != last:  # it waits or runs
+                status = at = ""
             by = "" if paused == NOBODY else paused
-            found.append(ScheduleState(name, int(mark or 0), last, bool(paused), by, status, int(at or 0)))
+            # An earlier release has written no time of firing.
+            last_at = int(fired or mark or 0) if last else 0
+            found.append(
+                ScheduleState(name, int(mark or 0), last, last_at, bool(paused), by, status, int(at or 0))
+            )
         return found
 
     return Call(("HMGET", keys.cron, *fields), decode)

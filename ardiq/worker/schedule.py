@@ -54,13 +54,13 @@ class Schedule:
         for held, settlement in batch:
             status = _ENDED.get(settlement[2])
             if status is not None and held.record.name in self._names:
-                task = asyncio.ensure_future(self._note(held.record.name, status))
+                task = asyncio.ensure_future(self._note(held.record.name, held.record.id, status))
                 self._noting.add(task)
                 task.add_done_callback(self._noting.discard)
 
-    async def _note(self, name: str, status: str) -> None:
+    async def _note(self, name: str, id: str, status: str) -> None:
         try:
-            await self._store.run(recurring.ended(self._keys, name, status, self._clock.now()))
+            await self._store.run(recurring.ended(self._keys, name, id, status, self._clock.now()))
         except BrokerError as error:
             log.debug("The end of %s is not noted: %s", name, error)
 

@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from ardiq import Ardiq
+from tests.server import admin
 from tests.workers import Workers, Working, until
 
 
@@ -79,19 +80,27 @@ def test_run_now_by_a_worker_process(app: Ardiq, workers: Workers) -> None:
     app.abort_sync(again.split()[-1])
 
 
-def test_last_run_and_outcome(app: Ardiq) -> None:
+def test_last_run_and_outcome(app: Ardiq, redis_url: str) -> None:
     """G6: when it last fired, the job of that, and how it ended."""
 
-    @app.cron(every=1, name="beat", max_retries=0)
+    @app.cron(every=3_600, name="beat", max_retries=0)
     async def beat() -> None:
         raise ValueError("no")
 
+    with admin(redis_url) as client:
+        client.hset(
+            app.broker.keys.cron, "mark:beat", 1
+        )  # the last occurrence was missed, and is made up for
     with Working(app):
         until(lambda: listed(app)[0]["last_status"] == "failed")
     [one] = listed(app)
     assert one["last_at"] % 1000 == 0 and one["last_ended_at"] > 0
     text = said(app, "list")
     assert f"its job    {one['last_job']}" in text and " ago  failed\n" in text
+    app.job(one["last_job"]).replay_sync()
+    with admin(redis_url) as client:
+        client.hset(app.broker.keys.cron, "last:beat", "another")
+    assert " ago  not ended yet\n" in said(app, "list") and listed(app)[0]["last_status"] is None
 
 
 def test_mistakes(crons: Ardiq) -> None:

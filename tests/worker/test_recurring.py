@@ -54,9 +54,10 @@ def test_five_workers_and_each_occurrence_once(app: Ardiq, working: Make) -> Non
         until(lambda: len(fired) >= 4, 20)
         gaps = [later - earlier for earlier, later in itertools.pairwise(fired)]
         assert all(0.5 < gap < 1.9 for gap in gaps), gaps
-    [state] = app.schedules_sync()
+        until(lambda: app.schedules_sync()[0].last_status)
+        [state] = app.schedules_sync()
     assert (state.name, state.timetable, state.paused) == ("beat", "every 1s", False)
-    assert state.last_at and state.next_at > state.last_at and state.last_status == "succeeded"
+    assert state.last_at and state.next_at > state.last_at and state.last_status in ("succeeded", "")
     assert app.info_sync(state.last_job).name == "beat"  # type: ignore[union-attr]
 
 
@@ -160,6 +161,47 @@ def test_overlap(app: Ardiq) -> None:
     assert offered(app, "t", start - 2) == "busy"
     assert offered(app, "t", start - 1, "queue") == "fired"
     assert app.queue_size_sync() == 2
+
+
+def test_a_run_its_job_and_its_outcome_belong_together(app: Ardiq) -> None:
+    """G6: they are of the last occurrence that has fired: neither of one that was skipped, nor of a job by
+    hand, nor of an occurrence before."""
+    app.cron(every=60, name="t")(lambda: None)
+    start, store, keys = now(app), app.broker.store, app.broker.keys
+
+    def told() -> tuple[int, str, str]:
+        [state] = app.schedules_sync()
+        return state.last_at, state.last_job, state.last_status
+
+    def ends(id: str, status: str) -> bool:
+        return bool(store.run(recurring.ended(keys, "t", id, status, start)))
+
+    assert not ends(app.run_now_sync("t").id, "failed") and told() == (0, "", "")
+    assert offered(app, "t", start - 9_000) == "fired"
+    first = told()[1]
+    assert told() == (start - 9_000, first, "")
+    assert offered(app, "t", start - 8_000) == "busy" and told() == (start - 9_000, first, "")
+    assert ends(first, "succeeded") and told() == (start - 9_000, first, "succeeded")
+    assert not ends(app.run_now_sync("t").id, "failed") and told() == (start - 9_000, first, "succeeded")
+    assert offered(app, "t", start - 7_000, "queue") == "fired"
+    second = told()[1]
+    assert first != second and told() == (start - 7_000, second, "")
+    assert not ends(first, "failed") and told() == (start - 7_000, second, "")
+
+
+def test_a_state_of_an_earlier_release(app: Ardiq, redis_url: str) -> None:
+    """It told an end without its job, and no time of firing: the outcome is not known, the rest is."""
+    app.cron(every=60, name="t")(lambda: None)
+    with admin(redis_url) as client:
+        fields = {"mark:t": 60_000, "last:t": "someid", "ended:t": "failed 61000"}
+        client.hset(app.broker.keys.cron, mapping=fields)
+    [state] = app.schedules_sync()
+    assert (state.last_at, state.last_job, state.last_status, state.last_ended_at) == (
+        60_000,
+        "someid",
+        "",
+        0,
+    )
 
 
 def test_pause_and_resume(app: Ardiq) -> None:

@@ -33,7 +33,8 @@ local function fire(i)
   -- The job before the mark: a full server refuses the first write, and then nothing has happened (R8).
   redis.call('SET', prefix .. 'job:' .. id,
     'Q' .. (flags or '0') .. '00000' .. stamp .. stamp .. '00000000' .. ARGV[i + 6])
-  redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1], 'last:' .. name, id)
+  redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1], 'last:' .. name, id,
+    'fired:' .. name, ARGV[i + 1])
   if hash then
     hold(hash, ttl, id)
   end
