@@ -21,7 +21,7 @@ def browser() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        missing("no playwright: pip install django-ardiq[test]")
+        missing('no playwright: pip install -e ".[suite]"')
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield launched
