@@ -390,6 +390,10 @@ def test_inside_a_task(queue: str, make: Make) -> None:
             inner.delay().get()
         with pytest.raises(NotImplementedError, match="progress"):
             self.update_state(state="HALF")
+        with pytest.raises(NotImplementedError, match="returning or raising"):
+            self.update_state(state="FAILURE", meta={"current": 1})
+        with pytest.raises(NotImplementedError, match="give texts"):
+            self.update_state(meta={"current": 1, "at": datetime.now(UTC)})
         request = self.request
         assert current_task.request.id == request.id and current_task.name == self.name and bool(current_task)
         return [list(request.args), request.kwargs, request.called_directly, request.task, inner()]
@@ -400,6 +404,73 @@ def test_inside_a_task(queue: str, make: Make) -> None:
     assert result.get(timeout=1) == [[3], {"y": 4}, False, "task", 1]
     progress = result.job.progress_sync()
     assert progress is not None and (progress.done, progress.total, progress.message) == (3, 10, "PROGRESS")
+
+
+METAS = [
+    ("PROGRESS", {"current": 3, "total": 10}),
+    ("PROGRESS", {"current": 3, "total": 10, "status": "resizing: photo 3", "step": 2, "ids": [1, "2"]}),
+    ("HALF_WAY", {"current": 0.5, "message": "a · b", "number": "17", "empty": "", "none": None}),
+]
+
+
+@pytest.mark.parametrize(("state", "meta"), METAS)
+def test_state_and_info(queue: str, make: Make, state: str, meta: dict[str, Any]) -> None:
+    """What update_state told is seen by whoever polls, until the job has ended; then its result, or error."""
+    seen: list[Any] = []
+
+    def slow(self: Task, fail: bool) -> str:
+        mine = self.AsyncResult(self.request.id or "")
+        seen.append((mine.state, mine.info))
+        self.update_state(state=state, meta=meta)
+        deadline = time.monotonic() + 10
+        while mine.state != state and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen.append((mine.state, mine.info, mine.result))
+        if fail:
+            raise ValueError("no")
+        return "done"
+
+    task = make(slow, bind=True)
+    good = task.delay(False)
+    assert (good.state, good.info) == ("PENDING", None)
+    work(queue)
+    bad = task.delay(True)
+    work(queue)
+    assert seen == [("STARTED", None), (state, meta, meta)] * 2
+    assert (good.state, good.info) == ("SUCCESS", "done")
+    assert bad.state == "FAILURE" and isinstance(bad.info, TaskError) and bad.info.message == "no"
+
+
+def test_info_of_other_progress_and_of_a_retry(queue: str, make: Make) -> None:
+    """Progress told in ardiq's way has no state; while a retry waits, info is what was raised."""
+    seen: list[Any] = []
+
+    def plain(self: Task) -> None:
+        job, mine = ardiq.current_job(), self.AsyncResult(self.request.id or "")
+        assert job is not None
+        job.progress(1, 4, "Resizing · much")
+        deadline = time.monotonic() + 10
+        while mine.info is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen.append((mine.state, mine.info))
+        raise self.retry(exc=ConnectionError("bank"), countdown=60)
+
+    result = make(plain, bind=True).delay()
+    work(queue)
+    assert seen == [("STARTED", {"current": 1, "total": 4, "message": "Resizing · much"})]
+    assert result.state == "RETRY" and isinstance(result.info, TaskError) and result.result.message
+
+
+def test_a_meta_that_is_too_long(queue: str, make: Make) -> None:
+    """What does not fit into the message of a progress is cut, and nothing else of it is lost."""
+
+    def long(self: Task) -> Any:
+        self.update_state(meta={"current": 1, "status": "x" * 300})
+
+    result = make(long, bind=True).delay()
+    work(queue)
+    told = result.job.progress_sync()
+    assert told is not None and told.message.endswith("xx…") and len(told.message) == 200
 
 
 def test_async_tasks(queue: str, make: Make) -> None:

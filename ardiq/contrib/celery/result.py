@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from ardiq import conf
+from ardiq.contrib.celery import states
 from ardiq.contrib.celery.exceptions import TaskRevokedError
 from ardiq.core.context import current_job
 from ardiq.core.errors import TaskError
@@ -79,11 +80,13 @@ class AsyncResult:
 
     @property
     def status(self) -> str:
-        """PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED (aborted, or expired). An unknown job is
-        PENDING, as with Celery."""
+        """PENDING, STARTED or what ``update_state`` said, RETRY, SUCCESS, FAILURE or REVOKED (aborted, or
+        expired). An unknown job is PENDING, as with Celery."""
         info = self.info_now
         if info is None:
             return "PENDING"
+        if info.status is JobStatus.RUNNING and info.progress is not None:
+            return states.read(info.progress)[0] or "STARTED"
         return "RETRY" if info.status is JobStatus.SCHEDULED and info.tries else STATES[info.status]
 
     state = status
@@ -99,9 +102,19 @@ class AsyncResult:
 
     @property
     def result(self) -> Any:
-        """What the task returned, or a TaskError that says what it raised; None while there is neither."""
-        found = self.job.result_sync()
-        return None if found is None else found.value if found.success else _error(found)
+        """What the task returned, or a TaskError that says what it raised, also while it waits to be retried.
+        While it runs, the meta of its latest ``update_state``, or None."""
+        info = self.info_now
+        if info is None:
+            return None
+        if info.result is not None:
+            return info.result.value if info.result.success else _error(info.result)
+        if info.status is JobStatus.RUNNING:
+            return states.read(info.progress)[1] if info.progress is not None else None
+        raised = info.attempts[-1].error if info.attempts else None
+        return TaskError(raised.type, raised.message, raised.traceback) if raised is not None else None
+
+    info = result
 
     @property
     def traceback(self) -> str | None:

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ardiq import conf
 from ardiq.api import TASK_OPTIONS
-from ardiq.contrib.celery import calls
+from ardiq.contrib.celery import calls, states
 from ardiq.contrib.celery.exceptions import MaxRetriesExceededError
 from ardiq.contrib.celery.requests import Request
 from ardiq.contrib.celery.result import AsyncResult
@@ -171,15 +171,11 @@ class Task:
         raise self.retrying.again(self._job(), exc, countdown, eta, max_retries)
 
     def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None) -> None:
-        """Tell progress: ``meta={"current": 3, "total": 10}``, with ``state`` as its message."""
-        job = self._job()
-        if task_id is not None or not isinstance(meta, Mapping) or "current" not in meta:
-            raise NotImplementedError(
-                "update_state() tells progress of the job that runs, meta={'current': ..., 'total': ...}; "
-                "there are no other states than those of ardiq."
-            )
-        if job is not None:
-            job.progress(meta["current"], meta.get("total"), str(meta.get("message") or state or ""))
+        """Tell progress: ``meta={"current": 3, "total": 10, "status": "resizing"}``, which ``info`` of its
+        AsyncResult gives back, and ``state``, a word in capitals."""
+        if task_id is not None:
+            raise NotImplementedError(f"update_state(task_id={task_id!r}): a task tells its own progress.")
+        states.tell(self._job(), state, meta)
 
     # -- calling it -------------------------------------------------------------------------------
 
