@@ -63,7 +63,8 @@ def visit(browser: Browser, stage: Site, cookies: Any) -> Iterator[Open]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: _note(complaints, message))
+        page._ardiq_listener = lambda message: _note(complaints, message)  # type: ignore[attr-defined]
+        page.on("console", page._ardiq_listener)  # type: ignore[attr-defined]
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(stage.url + address)
         return page
@@ -72,6 +73,16 @@ def visit(browser: Browser, stage: Site, cookies: Any) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert not complaints, complaints
+
+
+def violations(page: Page) -> str:
+    """What axe finds on a page, as a text; '' for nothing."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    # It brings styles of its own, which the policy of the site refuses.
+    page.remove_listener("console", page._ardiq_listener)  # type: ignore[attr-defined]
+    found = Axe().run(page)
+    return str(found.generate_report()) if found.violations_count else ""
 
 
 def _note(complaints: list[str], message: Any) -> None:
