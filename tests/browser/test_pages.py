@@ -34,7 +34,7 @@ def test_page(visit: Open, stage: Site, name: str, scheme: str, width: int) -> N
     page = visit(stage.pages[name], scheme=scheme, width=width)
     if name != "index" or django.VERSION >= (
         6,
-    ):  # that page is Django's, and 5.2 does not underline its links
+    ):  # Django's own page, in 5.2 with bare links
         found = violations(page)
         assert not found, found
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
