@@ -71,6 +71,11 @@ def _of_lanes(seen: Overview) -> Iterator[Alert]:
         elif seen.schedules:
             yield Alert("no worker", _("recurring tasks fire only while a worker runs, and none does"), start)
         return
+    doing = {worker.doing for worker in working}
+    if ready and "quiet" in doing and "" not in doing:
+        text = _("%(jobs)s, and all workers are quiet") % {"jobs": _wait(ready)}
+        command = f"manage.py ardiq_workers work --all --queue {seen.options.queue}"
+        yield Alert("quiet", text, _("to go on: %(command)s") % {"command": command})
     served = {lane for worker in working for lane in worker.about.get("lanes", "").split(",")}
     for lane in seen.options.priorities:
         if seen.counts.lanes[lane] and lane not in served and served != {""}:

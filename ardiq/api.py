@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -102,9 +103,9 @@ class Ardiq(Controls):
     def task(self, /, **options: Any) -> Decorator: ...
     def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Register a function as a task, bare or with options: name, priority, max_retries, backoff_ms,
-        retry_on, dont_retry_on, timeout (seconds), unique, unique_until, unique_ttl_ms, debounce_ms,
-        debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once, admin_enqueue,
-        on_missing, subject, executor."""
+        retry_on, dont_retry_on, timeout (seconds, or a timedelta), unique, unique_until, unique_ttl_ms,
+        debounce_ms, debounce_max_ms, throttle_ms, result_ttl_ms, sensitive, keep_logs, durable, once,
+        admin_enqueue, on_missing, subject, executor."""
 
         def register(function: Callable[..., Any]) -> Task[..., Any]:
             for option in options:
@@ -133,7 +134,7 @@ class Ardiq(Controls):
         backoff_ms: Backoff | None = None,
         retry_on: Exceptions = Exception,
         dont_retry_on: Exceptions = (),
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         unique: bool | UniqueKey = False,
         unique_until: str = "done",
         unique_ttl_ms: int = 0,

@@ -189,7 +189,7 @@ class Relay:
             self._troubled.discard("redis")
         if stored:
             outbox.delete([row.id for row in rows[:stored]], alias)
-            log.info("%d jobs were pushed out of the outbox of the database %s.", stored, alias)
+            log.info("Jobs that were pushed out of the outbox of the database %s: %d.", alias, stored)
         # Behind what may fail: the same rows come again then, with the same answers.
         if job_enqueued.receivers:
             new = (row for row, answer in zip(rows, answers, strict=False) if is_new(answer))

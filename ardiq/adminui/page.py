@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from ardiq.adminui import times
+from ardiq.adminui import seeing, times
 from ardiq.adminui.badges import badge
 from ardiq.adminui.enqueue import offered
 from ardiq.adminui.links import (
@@ -25,8 +25,10 @@ from ardiq.adminui.links import (
     trace_id,
 )
 from ardiq.adminui.parts import JobParts, part
+from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.adminui.waiting import reasons
+from ardiq.core.job import JobStatus
 from ardiq.models import Job
 
 
@@ -38,6 +40,7 @@ class JobPage(JobParts):
             return []
         # Read while the view runs: an error while the page is rendered could not be shielded.
         obj.why = reasons(obj.reading)
+        obj.worker = self._worker(obj)
         obj.rows = row_links(self.admin_site, request, obj.reading.values) if obj.may_read else []
         if obj.reading.subject is not None:
             obj.subject_address = row_address(self.admin_site, request, obj.reading.subject)
@@ -51,6 +54,15 @@ class JobPage(JobParts):
         if related := self._related_fields(obj):
             sets.append((_("Related"), related))
         return [(title, {"fields": fields}) for title, fields in sets]
+
+    def _worker(self, job: Job) -> str:
+        """Its name where a run has told it; of one that holds the job the start of its id as well."""
+        record, runs = job.view.record, job.reading.runs
+        if record is None or not runs:
+            return ""
+        if record.status is JobStatus.RUNNING:
+            return seeing.called(broker_of(job.queue), runs[-1].worker)
+        return runs[-1].worker
 
     def _facts(self, job: Job) -> list[Any]:
         facts: list[Any] = [
@@ -122,17 +134,12 @@ class JobPage(JobParts):
     def tries_made(self, job: Job) -> str:
         if not job.crashes:
             return str(job.attempts)
-        return _("%(attempts)s, and %(crashes)s times its worker died") % {
-            "attempts": job.attempts, "crashes": job.crashes,
-        }  # fmt: skip
+        died = ngettext("its worker died once", "its worker died %(count)d times", job.crashes)
+        return f"{job.attempts}; {died % {'count': job.crashes}}"
 
     @admin.display(description=gettext_lazy("worker"))
     def worker_name(self, job: Job) -> str | SafeString:
-        """Its name where a run has told it, else the start of the id of the worker that holds the job."""
-        record, runs = job.view.record, job.reading.runs
-        if record is None or not runs or not runs[-1].worker:
-            return times.NOTHING
-        return plain(runs[-1].worker, 200)
+        return plain(job.worker, 200) if job.worker else times.NOTHING
 
     @admin.display(description=gettext_lazy("call and result"))
     def not_shown(self, job: Job) -> str:

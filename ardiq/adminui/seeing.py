@@ -89,6 +89,16 @@ def workers(aliases: Iterable[str]) -> dict[str, list[SeenWorker]]:
     return {alias: [SeenWorker(view, first[alias][0]) for view in views] for alias, views in second.items()}
 
 
+def called(own: Broker, short: str) -> str:
+    """'name (id)' of the worker that a running job knows by the start of its id, while it lives. At most two
+    round trips."""
+    ids = [pair for pair in own.store.run(inspector.workers(own.keys)) if pair[0].startswith(short)]
+    for id, end in ids[:1] if short else ():
+        if name := own.store.run(inspector.worker(own.keys, id, end)).about.get("name"):
+            return f"{name} ({short})"
+    return short
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a worker holds, and what it has ended last, as far as a look at LOOKED jobs tells."""

@@ -90,11 +90,18 @@ class Hall:
 
     def policy_of(self, task: Task) -> policy.Policy:
         """What the queue, OPTIONS and the task itself say. Raises TypeError or ValueError."""
-        options = dict(self.served_by(task)[1].options)
+        alias, served = self.served_by(task)
+        options, path = dict(served.options), task.module_path
         by_name = options.pop("tasks", {})
+        where = f"TASKS[{alias!r}]['OPTIONS']"
         # As with Django's own backends a task runs once, unless somebody says otherwise.
         once = {} if conf.says(self.queue_name, "MAX_RETRIES") else {"max_retries": 0}
-        return policy.resolved(once, options, by_name.get(task.module_path, {}), dict(said_by(task)))
+        return policy.resolved(
+            once,
+            policy.of_setting(options, where, path),
+            policy.of_setting(by_name.get(path, {}), f"{where}['tasks'][{path!r}]", path),
+            dict(said_by(task)),
+        )
 
     def definition_of(self, task: Task) -> Definition:
         """Raises TypeError or ValueError for a policy that is wrong."""

@@ -60,6 +60,15 @@ def normal(said: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def of_setting(said: Mapping[str, Any], where: str, path: str) -> Mapping[str, Any]:
+    """The same, or TypeError or ValueError with the setting and the task that it is looked at for."""
+    try:
+        normal(said)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}, for the task {path}: {error}") from error
+    return said
+
+
 def _attempts(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"max_attempts={value!r}: give a whole number from 1; 1 is to run once.")

@@ -40,4 +40,4 @@ def did_you_mean(value: object, known: Iterable[str]) -> str:
         close = difflib.get_close_matches(value.upper() if upper else value.lower(), names, n=1)
         if close:
             return f"Did you mean {close[0]}?"
-    return f"Known: {', '.join(names)}."
+    return f"Known: {', '.join(names)}." if names else "There are none."

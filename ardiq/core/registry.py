@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -76,6 +77,8 @@ class Definition:
                 raise TypeError(f"{option}={given[option]!r}: give an exception class or a tuple of them.")
             given[option] = kinds
         given["sensitive"] = _checked_sensitive(fn, given.get("sensitive", ()))
+        if isinstance(given["timeout"], timedelta):
+            given["timeout"] = given["timeout"].total_seconds()
         _check_numbers(given)
         for option in ("keep_logs", "admin_enqueue"):
             if not isinstance(given.get(option, False), bool):
@@ -189,7 +192,7 @@ def _check_numbers(given: dict[str, Any]) -> None:
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0
     ):
-        raise ValueError(f"timeout={timeout!r}: give a number of seconds above 0, or None.")
+        raise ValueError(f"timeout={timeout!r}: give a number of seconds above 0, a timedelta, or None.")
     for option in ("result_ttl_ms", *NEVER_NEGATIVE):
         value = given.get(option)
         if value is not None and not _whole(value):

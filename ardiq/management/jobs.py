@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ardiq.adminui import times
+from ardiq.adminui import seeing, times
 from ardiq.adminui.reading import Reading
 from ardiq.adminui.text import plain, pretty
 from ardiq.connection import Broker
@@ -18,6 +18,7 @@ from ardiq.core.job import JobStatus
 from ardiq.core.outcome import Failure
 from ardiq.core.redact import MASK
 from ardiq.core.reports import LogLine, Progress
+from ardiq.management.tables import some
 from ardiq.results import Job, JobInfo
 from ardiq.store import browsing, inspector, letters
 from ardiq.store.letters import FailureGroup
@@ -123,10 +124,14 @@ class Whole:
         self.reading = Reading(self.queue, own.codec, view) if view else None
         self.info: JobInfo | None = None
         self.logs: list[LogLine] = []
-        self.group = ""
+        self.group, self.worker = "", ""
         if self.reading is not None and self.reading.record is not None:
             self.info, self.logs = job.info_sync(), job.logs_sync()
             (self.group,) = own.store.run(letters.fingerprints(own.keys, [id]))
+            runs = self.reading.runs
+            self.worker = runs[-1].worker if runs else ""
+            if self.reading.record.status is JobStatus.RUNNING:
+                self.worker = seeing.called(own, self.worker)
 
     def facts(self) -> list[tuple[str, str]]:
         one = self.reading
@@ -135,13 +140,13 @@ class Whole:
         found = [("id", line(one.view.id)), ("status", status_of(one))]
         if record is None:
             return [*found, ("problem", line(one.view.problem)), ("size", f"{one.view.size:,} bytes")]
-        crashes = f", and {record.crashes} times its worker died" if record.crashes else ""
+        crashes = f"; its worker died {some(record.crashes, 'time')}" if record.crashes else ""
         scheduled, ended = record.status is JobStatus.SCHEDULED, record.status.finished
         progress = self.info.progress if self.info else None
         found += [
             ("queue", line(f"{self.queue}, lane {record.lane}")),
             ("attempts", f"{record.attempts}{crashes}"),
-            ("worker", line(one.runs[-1].worker if one.runs else "")),
+            ("worker", line(self.worker)),
             ("about", line(str(one.subject or ""))),
             ("group", line(self.group)),
             ("enqueued", moment(record.enqueued)),

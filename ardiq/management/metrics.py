@@ -16,6 +16,14 @@ def add_arguments(parser: CommandParser) -> None:
     )
 
 
+def url(where: str | int) -> str:
+    """Where it can be read; '' for nowhere. Raises CommandError for what is no address."""
+    if not where:
+        return ""
+    host, port = address("--metrics-port", str(where))
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
+
+
 @contextmanager
 def served(where: str | int) -> Iterator[None]:
     """While this lasts; '' for nowhere. Raises CommandError without the extra, or for an address that cannot
@@ -28,7 +36,7 @@ def served(where: str | int) -> Iterator[None]:
         from ardiq.contrib import prometheus
     except ImportError as error:
         raise CommandError(
-            f"--metrics-port needs an extra: pip install django-ardiq[prometheus]. {error}"
+            f'--metrics-port needs an extra: pip install "django-ardiq[prometheus]". {error}'
         ) from error
     try:
         stop = prometheus.serve(host, port)

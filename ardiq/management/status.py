@@ -83,7 +83,8 @@ def _lanes(seen: Overview) -> Table:
 
 def workers_table(seen: Overview) -> Table:
     columns = [
-        Column("name", cut="end"), Column("host", cut="end", drop=2), Column("lanes", cut="end", drop=3),
+        Column("name", cut="end"), Column("id", drop=5), Column("host", cut="end", drop=2),
+        Column("lanes", cut="end", drop=3),
         Column("running", right=True), Column("held", right=True), Column("processed", right=True),
         Column("state"), Column("last beat", right=True), Column("up", right=True, drop=1),
         Column("version", drop=4),
@@ -94,12 +95,12 @@ def workers_table(seen: Overview) -> Table:
 
 
 def _worker(seen: Overview, worker: WorkerView) -> list[Cell]:
-    about, (state, style) = worker.about, state_of(seen, worker)
+    about, id, (state, style) = worker.about, worker.id[:8], state_of(seen, worker)
     if not about:  # long gone, and nobody has taken over its jobs yet
-        return [Cell.of(worker.id[:8]), *[NOTHING] * 5, Cell(state, style), *[NOTHING] * 3]
+        return [Cell.of(id), Cell.of(id), *[NOTHING] * 5, Cell(state, style), *[NOTHING] * 3]
     lanes = " > ".join(reversed(about.get("lanes", "").split(",")))
     return [
-        Cell.of(about.get("name") or worker.id[:8]), Cell.of(about.get("host", "")), Cell.of(lanes),
+        Cell.of(about.get("name") or id), Cell.of(id), Cell.of(about.get("host", "")), Cell.of(lanes),
         Cell(f"{worker.number('running'):,}/{worker.number('concurrency'):,}"),
         Cell.of(worker.number("held")), Cell.of(worker.number("processed")), Cell(state, style),
         ago(worker.beat, seen.now),

@@ -98,9 +98,11 @@ class Job(RedisModel):
         return -at if self.status is JobStatus.SCHEDULED else at
 
     why: list[Any]
+    worker: str
     rows: list[Any]
     schedule: Any
-    """Of the page of one job: why it does not run, links to rows that it was given, its recurring task."""
+    """Of the page of one job: why it does not run, its worker, links to rows that it was given, its recurring
+    task."""
 
     @cached_property
     def also_in(self) -> list[str]:

@@ -191,7 +191,7 @@ class Endpoint:
         return BrokerError(
             f"Redis at {self._shown()} cannot be reached: "
             f"{str(error)[:200].rstrip('.') or type(error).__name__}. "
-            "Check REDIS_URL and that the server is running."
+            "Check REDIS_URL (or ARDIQ_REDIS_URL in the environment) and that the server is running."
         )
 
     def _shown(self) -> str:

@@ -58,10 +58,10 @@ class Drain:
             await self._quiet(HANDED_OVER, asyncio.Event())
         self.stuck = max(1, self._slots.running) if self._slots.busy else 0
         if self.stuck:
-            log.warning("%d jobs did not stop; their lease will run out.", self.stuck)
+            log.warning("Jobs that did not stop: %d. Their lease will run out.", self.stuck)
         await self._sign_off(hurry)
         if len(self._settler):
-            log.warning("%d verdicts did not reach Redis; these jobs run again.", len(self._settler))
+            log.warning("Jobs whose end did not reach Redis: %d. They run again.", len(self._settler))
 
     async def _sign_off(self, hurry: asyncio.Event) -> None:
         """Leave nothing behind in Redis. Whoever is in a hurry does not wait for one that is away."""

@@ -62,10 +62,7 @@ def write(event: Event) -> None:
     if not log.isEnabledFor(level):
         return
     text = f"{one_line(event.name)} {one_line(event.id)} {words}"
-    if event.duration_ms:
-        text += f" after {event.duration_ms:.0f} ms"
-    if event.delay_ms:
-        text += f", due in {event.delay_ms / 1000:g} s"
+    text += _times(event)
     if error is not None:
         name, words = _told(error)
         words = "not shown, the task has sensitive arguments" if event.discreet else words
@@ -79,6 +76,14 @@ def write(event: Event) -> None:
     # Not by extra=, which refuses the fields that carry_job_ids has put on every record already.
     record.__dict__.update(fields(event))
     log.handle(record)
+
+
+def _times(event: Event) -> str:
+    """How long it ran, and when it comes again."""
+    ran, comes = f"{event.duration_ms:.0f} ms", f" in {event.delay_ms / 1000:g} s" if event.delay_ms else ""
+    if event.kind == events.RETRIED:
+        return f"{comes}; it ran {ran}" if event.duration_ms else comes
+    return (f" after {ran}" if event.duration_ms else "") + (f", due{comes}" if comes else "")
 
 
 def _add_traceback(record: logging.LogRecord, error: BaseException, discreet: bool) -> None:

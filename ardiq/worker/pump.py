@@ -276,7 +276,7 @@ class Pump:
             await self.lose_lease(self.lease)
             return False
         if back:
-            log.info("%d jobs whose claim was not heard of went back to the queue.", back)
+            log.info("Jobs whose claim was not heard of went back to the queue: %d.", back)
         self.reconcile = back >= verbs.CHUNK
         for id in gone:
             held = self.held.get(id)
@@ -290,7 +290,7 @@ class Pump:
             # The other one who found out is taking a new lease just now.
             await asyncio.sleep(0.05)
             return
-        log.warning("The lease is lost; %d held jobs are let go and a new lease is taken.", len(self.held))
+        log.warning("The lease is lost; a new one is taken. Held jobs that are let go: %d.", len(self.held))
         lease.lost = True
         for held in list(self.held.values()):
             self._slots.tell_to_stop(held, Stop.LOST)

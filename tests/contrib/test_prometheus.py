@@ -165,6 +165,7 @@ def test_the_port_of_a_worker(workers: Workers, app: Ardiq, processes: tuple[str
     port = free_port()
     process = workers.start("--metrics-port", str(port), *processes)
     assert app.send_sync("add", 2, 3).result_sync(timeout=30)
+    assert f"  metrics      http://127.0.0.1:{port}/metrics\n" in process.text
     count = len(processes) or 1
     samples = until(
         lambda: (
@@ -216,5 +217,5 @@ def test_without_the_extra(app: Ardiq, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "ardiq.contrib.prometheus")
     monkeypatch.delattr("ardiq.contrib.prometheus")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(CommandError, match=r"pip install django-ardiq\[prometheus\]"):
+    with pytest.raises(CommandError, match=r'pip install "django-ardiq\[prometheus\]"'):
         call_command("ardiq_worker", "--burst", "--no-reload", "--metrics-port", "9100")

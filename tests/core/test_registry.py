@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -65,6 +66,11 @@ def test_a_name_has_one_owner() -> None:
     assert (list(registry), len(registry), "add" in registry, "mul" in registry) == (["add"], 1, True, False)
 
 
+def test_a_timeout_in_other_units() -> None:
+    """As delays do."""
+    assert define(add, timeout=timedelta(minutes=1.5)).timeout == 90.0
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     """B3: asking for a task that is not there."""
     registry = Registry()
@@ -89,6 +95,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         ("timeout", -1, ValueError),
         ("timeout", "1", ValueError),
         ("timeout", True, ValueError),
+        ("timeout", timedelta(0), ValueError),
         ("result_ttl_ms", 1.5, ValueError),
         ("unique_ttl_ms", -1, ValueError),
         ("unique_until", "end", ValueError),

@@ -67,7 +67,9 @@ def refused(call: Callable[[], Any]) -> BrokerError:
         call()
     assert time.monotonic() - began < BOUND + SLACK
     assert isinstance(caught.value, ArdiqError) and isinstance(caught.value, RuntimeError)
-    assert "cannot be reached" in str(caught.value) and "Check REDIS_URL" in str(caught.value)
+    assert "cannot be reached" in str(caught.value) and "Check REDIS_URL (or ARDIQ_REDIS_URL in" in str(
+        caught.value
+    )
     return caught.value
 
 

@@ -36,6 +36,19 @@ def made(function: Callable[..., Any], **said: Any) -> Any:
     return ArdiqTask(func=function, **said)
 
 
+def test_a_wrong_option_names_its_setting(project: Project, queue_name: str) -> None:
+    """J3: a typing error in TASKS is told with the setting, and the task that it was looked at for."""
+    path = defined.add.module_path
+    project(max_retrys=3)
+    words = rf"^TASKS\['default'\]\['OPTIONS'\], for the task {path}: .* mean max_retries"
+    with pytest.raises(InvalidTask, match=words):
+        made(defined.add.func, queue_name=queue_name)
+    project(tasks={path: {"max_attempts": 0}})
+    words = rf"^TASKS\['default'\]\['OPTIONS'\]\['tasks'\]\['{path}'\], for .* max_attempts=0"
+    with pytest.raises(InvalidTask, match=words):
+        made(defined.add.func, queue_name=queue_name)
+
+
 @by_keyword
 def test_by_keyword(project: Project, queue_name: str) -> None:
     """J3: under our names."""

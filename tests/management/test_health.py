@@ -65,7 +65,7 @@ def test_a_worker_and_a_loop_that_is_blocked(workers: Workers, app: Ardiq, tmp_p
     assert ask(port) == (200, told) and ask(port, "/live") == (200, {"status": "ok"})
     until(lambda: fresh(file))
     assert file.read_text() == f"{process.popen.pid}\n" and said("--file", str(file)).startswith(str(file))
-    assert "1 of 1 workers turn" in said("--queue", workers.queue)
+    assert "1 of 1 worker at work" in said("--queue", workers.queue)
 
     app.send_sync("clog", 9.0)
     until(lambda: ask(port)[0] == 503, 9, "a worker whose loop is blocked")

@@ -82,8 +82,9 @@ def letters(app: Ardiq) -> set[str]:
 # -- looking --------------------------------------------------------------------------------------
 
 
-def test_a_list(app: Ardiq, failed: list[Job[Any]], said: Said) -> None:
+def test_a_list(app: Ardiq, failed: list[Job[Any]], said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     """I: one line for each job, what it failed of in another, within 80 columns, in plain text; exit 0."""
+    monkeypatch.setenv("COLUMNS", "80")
     long = (
         app.ref("shop." + "very_" * 20 + "long").options(task_id="id-" * 20, delay_ms=60_000).enqueue_sync()
     )
@@ -96,6 +97,16 @@ def test_a_list(app: Ardiq, failed: list[Job[Any]], said: Said) -> None:
     assert [one for one in lines if one.endswith("very_very_long") and " in 1 min" in one]
     assert "\x1b" not in text and "\nroot" not in text and "\u202e" not in text and "hunter2" not in text
     assert r"*** declined\n\x1b[2Jroot" in text and "4111-22" not in text
+
+
+@pytest.mark.parametrize("columns", ["", "wide"])
+def test_a_list_into_a_pipe(app: Ardiq, said: Said, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    """Whoever reads a pipe wants whole names."""
+    monkeypatch.setenv("COLUMNS", columns)
+    name = "shop." + "very_" * 20 + "long"
+    app.ref(name).options(delay_ms=60_000).enqueue_sync()
+    code, text = said("list")
+    assert code == 0 and f" {name}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -142,8 +153,9 @@ def test_a_list_says_where_it_stopped(
     assert (code, text) == (1, "None among the 1 that were looked at.\n")
 
 
-def test_groups(app: Ardiq, failed: list[Job[Any]], said: Said) -> None:
+def test_groups(app: Ardiq, failed: list[Job[Any]], said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     """I, F1: what the dead letters failed of, with secrets masked in the message."""
+    monkeypatch.setenv("COLUMNS", "80")
     code, text = said("list", "--groups")
     assert code == 0 and max(map(len, text.splitlines())) <= 80
     assert re.search(r"^[0-9a-f]{12}  2  ValueError at .*test_jobs.py:charge$", text, re.M)

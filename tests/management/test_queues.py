@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -102,20 +103,46 @@ def test_workers(app: Ardiq, say: Say) -> None:
         say("ardiq_workers", "quiet", "--all", "--queue", queue)
     with Working(app) as here:
         until(app.workers_sync, 10, "a worker that registers")
-        assert "here" in say("ardiq_workers", "list", "--queue", queue)
+        listed = say("ardiq_workers", "list", "--queue", queue)
+        assert "here" in listed and app.workers_sync()[0].id[:8] in listed
         assert "here told to finish" in say("ardiq_workers", "quiet", "here", "--queue", queue)
         [told] = json.loads(say("ardiq_workers", "list", "--queue", queue, "--json"))["queues"][queue]
         assert told["state"] == "quiet"
-        assert "quiet" in say("ardiq_status", "--queue", queue)
+        text = say("ardiq_status", "--queue", queue)
+        assert "quiet" in text and "all workers are quiet" not in text, "nothing waits"
         until(lambda: here.worker._held_by.brakes.quiet, 10, "a worker that has heard it")
+        app.send_sync("nothing")
+        assert "1 job waits, and all workers are quiet" in say("ardiq_status", "--queue", queue)
+        seen = json.loads(say("ardiq_status", "--queue", queue, "--json"))["queues"][queue]["warnings"]
+        assert [one["name"] for one in seen] == ["quiet"] and "ardiq_workers work --all" in seen[0]["way_out"]
         assert "told to take jobs again" in say("ardiq_workers", "work", told["id"], "--queue", queue)
         with pytest.raises(CommandError, match="There is no worker 'nobody'"):
             say("ardiq_workers", "stop", "nobody", "--queue", queue)
         with pytest.raises(CommandError, match="Name workers, or say --all"):
             say("ardiq_workers", "stop", "--queue", queue)
-        assert "here told to stop" in say("ardiq_workers", "stop", "--all", "--queue", queue)
+        with pytest.raises(CommandError, match=r"Stop 1 worker of .*no terminal to ask at; say --yes"):
+            say("ardiq_workers", "stop", "--all", "--queue", queue)
+        assert app.workers_sync()[0].doing == ""
+        assert "here told to stop" in say("ardiq_workers", "stop", "--all", "--yes", "--queue", queue)
         here.ends()
     assert app.workers_sync() == []
+
+
+def test_the_worker_of_a_running_job(app: Ardiq, say: Say) -> None:
+    """A job that runs knows it by the start of its id: the name stands beside it, and in the list both."""
+    go = threading.Event()
+    app.task(name="wait")(lambda: go.wait(20) and None)
+    with Working(app):
+        job = app.send_sync("wait")
+        until(lambda: job.status_sync() == "running")
+        short = app.workers_sync()[0].id[:8]
+        try:
+            assert job.info_sync().worker == short  # type: ignore[union-attr]
+            assert f"here ({short})" in say("ardiq_jobs", "show", job.id, "--queue", app.queue_name)
+        finally:
+            go.set()
+        job.result_sync(timeout=10)
+    assert f"here ({short})" not in say("ardiq_jobs", "show", job.id, "--queue", app.queue_name)
 
 
 def test_redis_away(say: Say, app: Ardiq, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,7 +83,8 @@ def test_what_happened_decides_the_level(app: Ardiq, working: Make, caplog: pyte
     assert [level for level, _ in found[asked]] == ["INFO", "ERROR"]
     assert [level for level, _ in found[expired]] == ["WARNING"]
     assert "failed and will be retried" in found[failed][0][1] and "ValueError: no" in found[failed][0][1]
-    assert "asked to be retried" in found[asked][0][1]
+    assert "asked to be retried in 0.001 s" in found[asked][0][1]
+    assert re.search(r"be retried in \S+ s; it ran \d+ ms \(ValueError", found[failed][0][1])
     tracebacks = [record for record in caplog.records if record.exc_info and record.job_id == failed.id]  # type: ignore[attr-defined]
     assert len(tracebacks) == 1, "only the last failure is worth a traceback"
 

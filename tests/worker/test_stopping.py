@@ -93,7 +93,7 @@ def test_a_task_that_cannot_be_stopped(workers: Workers, app: Ardiq) -> None:
     begin = time.monotonic()
     process.signal()
     assert process.ends() == 0
-    assert time.monotonic() - begin < 5 and "1 jobs did not stop" in process.text
+    assert time.monotonic() - begin < 5 and "Jobs that did not stop: 1." in process.text
     assert job.abort_sync()
     workers.start(LEASE_MS=1_000)
     assert job.result_sync(timeout=10).aborted  # type: ignore[union-attr]

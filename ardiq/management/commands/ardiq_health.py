@@ -13,6 +13,7 @@ from ardiq.connection import broker
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
 from ardiq.management.queues import chosen
+from ardiq.management.tables import some
 from ardiq.store import inspector, recurring
 from ardiq.store.inspector import WorkerView
 from ardiq.worker.health import patience
@@ -87,4 +88,6 @@ def look(queue: Options, most: float | None) -> str:
             f"{queue.queue}: no event loop has turned for {ages[0]:.0f} s, and {allowed:g} s are allowed; "
             f"workers: {len(views)}."
         )
-    return f"{queue.queue}: {len(well)} of {len(views)} workers turn, the last sign is {ages[0]:.0f} s old"
+    return (
+        f"{queue.queue}: {len(well)} of {some(len(views), 'worker')} at work, last sign {ages[0]:.0f} s ago"
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import time
 from typing import Any
 
@@ -92,7 +94,11 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(told, indent=2, default=str, skipkeys=True))
 
     def _width(self) -> int:
-        return shutil.get_terminal_size((80, 24)).columns if self.stdout.isatty() else 80
+        """Cells of a line. A file or a pipe has none: whoever reads it wants whole names."""
+        if self.stdout.isatty():
+            return shutil.get_terminal_size((80, 24)).columns
+        told = os.environ.get("COLUMNS", "")
+        return int(told) if told.isdecimal() and int(told) else sys.maxsize
 
     # -- looking ----------------------------------------------------------------------------------
 

@@ -80,8 +80,8 @@ class Command(BaseCommand):
         self._set_up_logging(options["verbosity"], name)
         speaks = options["verbosity"] > 0 and not self._member
         lines = banner.lines(name, queues, options["burst"], options["processes"] or 1) if speaks else []
-        if lines and self._shown.url:
-            lines.append(f"  health       {self._shown.url}")
+        shown = {"health": self._shown.url, "metrics": metrics.url(options["metrics_port"])}
+        lines += [f"  {what:<11}  {url}" for what, url in shown.items() if lines and url]
         code = 1
         try:
             with metrics.served(options["metrics_port"]):

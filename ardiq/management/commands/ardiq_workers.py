@@ -12,7 +12,7 @@ from ardiq.connection import broker
 from ardiq.core.errors import ArdiqError
 from ardiq.management import asking, queues, status
 from ardiq.management.commands.ardiq_queues import who
-from ardiq.management.tables import Cell
+from ardiq.management.tables import Cell, some
 from ardiq.management.terminal import screen
 from ardiq.overview import Overview, read
 from ardiq.store import controls
@@ -53,6 +53,8 @@ class Command(BaseCommand):
                 "workers", nargs="*", metavar="WORKER", help="name of a worker, or start of its id"
             )
             made.add_argument("--all", action="store_true", help="all workers of the queues")
+            if name == "stop":
+                asking.add_yes(made)
 
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
@@ -91,6 +93,10 @@ class Command(BaseCommand):
         if not wanted:
             raise CommandError("There are no workers.")
         order = options["verb"]
+        if order == "stop" and options["all"]:
+            what = f"Stop {some(len(wanted), 'worker')} of {', '.join(one.options.queue for one in seen)}."
+            if not asking.sure(self.stdout.write, what, options["interactive"]):
+                return
         for one, worker in wanted:
             own = broker(one.options)
             called = f"{one.options.queue}: {worker.about.get('name') or worker.id[:8]}"
