@@ -27,6 +27,8 @@ from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
 
+from ardiq.adminui import snapshot  # noqa: E402
+
 LIST = "/admin/ardiq/job/"
 STATUSES = ("scheduled", "queued", "running", "succeeded", "failed", "aborted", "expired")
 TASKS = ("bench.noop_async", "bench.fail")
@@ -106,10 +108,16 @@ def pages(client: Client) -> list[tuple[str, str]]:
     out += [("queue default", offered.get("default", "queue=default"))]
     out += [("search by id", f"q={ids[0]}"), ("search for an unknown id", f"q={'0' * 32}")]
     addresses = [(name, f"{LIST}?{query}" if query else LIST) for name, query in out]
-    return [*addresses, ("job page", f"{LIST}{ids[0]}/change/")]
+    others = [
+        ("job page", f"{LIST}{ids[0]}/change/"), ("dashboard", "/admin/ardiq/dashboard/"),
+        ("dashboard, 72 hours", "/admin/ardiq/dashboard/?minutes=4320"),
+        ("queues", "/admin/ardiq/queue/"), ("workers", "/admin/ardiq/worker/"),
+    ]  # fmt: skip
+    return [*addresses, *others]
 
 
 def main() -> None:
+    snapshot.KEPT = -1.0  # or all but the first look would cost nothing
     call_command("migrate", verbosity=0)
     users = get_user_model()._default_manager
     user = users.create_superuser("benchmark", "benchmark@example.com", "benchmark")
