@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from ardiq import conf
 from ardiq.adminui import seeing, times
 from ardiq.adminui.badges import badge
 from ardiq.adminui.enqueue import offered
@@ -170,7 +171,10 @@ class JobPage(JobParts):
 
     @admin.display(description=gettext_lazy("trace"))
     def trace(self, job: Job) -> SafeString:
-        return format_html("<code>{}</code>", trace_id(job.reading.headers))
+        shown, address = trace_id(job.reading.headers), conf.options(job.queue).trace_url
+        if not address:
+            return format_html("<code>{}</code>", shown)
+        return format_html('<a href="{}"><code>{}</code></a>', address.replace("{trace}", shown), shown)
 
     @admin.display(description=gettext_lazy("headers"))
     def header_table(self, job: Job) -> SafeString:

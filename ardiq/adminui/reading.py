@@ -5,6 +5,7 @@ Nothing here raises for what lies in Redis: what cannot be read is told in ``pro
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from django.views.debug import SafeExceptionReporterFilter, get_default_exception_reporter_filter
 
-from ardiq import owners
+from ardiq import conf, owners
 from ardiq.core.codec import Codec
 from ardiq.core.errors import BadPayload, BadSignature, JobCrashed, JobExpired, NewerPayload, UnknownTask
 from ardiq.core.headers import read_headers
@@ -33,6 +34,7 @@ from ardiq.core.registry import Definition
 from ardiq.core.wishes import planned, span
 from ardiq.store.inspector import JobView
 
+log = logging.getLogger("ardiq")
 # What a worker says of a job that it cannot read or run; it quotes nothing. A task may raise others of ours,
 # such as Retry and TaskError, with any text.
 _SPEAKABLE = {ABORTED.type} | {
@@ -161,7 +163,24 @@ class Reading:
     def arguments(self) -> list[tuple[str, Any]]:
         """(name, value) of each argument, secrets masked; a position has a number for a name where the
         signature is not known here."""
-        return [(name, cleansed(name, value)) for name, value in self._named[0]]
+        return [(name, self._redacted(name, cleansed(name, value))) for name, value in self._named[0]]
+
+    def _redacted(self, name: str, value: Any) -> Any:
+        """The value as the REDACTOR of the project shows it. One that raises hides."""
+        redactor = conf.options(self.queue).redactor
+        if redactor is None or value == MASK:
+            return value
+        try:
+            return redactor(name, value)
+        except Exception:
+            log.exception("The REDACTOR of queue %s raised; the value is masked.", self.queue)
+            return MASK
+
+    @cached_property
+    def _secrets(self) -> set[str]:
+        """Texts that messages and tracebacks must not tell either."""
+        known, secrets = self._named
+        return secrets | {str(value) for name, value in known if self._redacted(name, value) != value}
 
     @property
     def positional(self) -> int:
@@ -187,7 +206,7 @@ class Reading:
 
     def masked_value(self, value: object) -> object:
         """A result without what stands under secret-sounding keys."""
-        return cleansed("", masked(value, self._private))
+        return self._redacted("", cleansed("", masked(value, self._private)))
 
     def masked(self, error: Failure) -> Failure:
         """An error without the secrets that the call was given."""
@@ -199,7 +218,7 @@ class Reading:
         """A message or a traceback without the secrets that the call was given."""
         if self.problem:
             return MASK  # the call cannot be read, so that nothing is known of its secrets
-        return masked_text(text, self._named[1])
+        return masked_text(text, self._secrets)
 
     # -- what became of it --------------------------------------------------------------------------
 

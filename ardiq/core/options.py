@@ -84,6 +84,8 @@ class Options:
     propagate: tuple[str, ...] = ()
     admin_enqueue: Literal["marked", "all"] = "marked"
     admin_refresh: int = 5
+    redactor: Callable[[str, Any], Any] | None = None
+    trace_url: str | None = None
     cache_key: tuple[Hashable, ...] = field(init=False, repr=False, compare=False)
     """Equal for options that may share a connection: same server, same redis options, same queue."""
 
@@ -113,7 +115,7 @@ class Options:
         values["redis_options"] = dict(values.get("redis_options", {}))
         for option in ("lane_weights", "lane_limits"):
             values[option] = dict(values[option]) if values.get(option) else None
-        for option in ("serializer", "deserializer"):
+        for option in ("serializer", "deserializer", "redactor"):
             values[option] = resolve(values[option]) if values.get(option) is not None else None
         if isinstance(values.get("signing_key"), list):
             values["signing_key"] = tuple(values["signing_key"])

@@ -19,6 +19,7 @@ E013  TIME_ZONE is unknown
 E014  SIGNING_KEY is no text or bytes or list of them, or an empty one
 E015  PROPAGATE names what is neither language nor time_zone nor an importable ContextVar
 E026  ADMIN_ENQUEUE is neither "marked" nor "all"
+E027  REDACTOR is not an importable callable, or TRACE_URL no address with {trace} in it
 ====  ==========================================================================
 """
 
@@ -203,6 +204,8 @@ RULES: dict[str, Rule] = {
     "propagate": Rule("E015", propagate.fault),
     "admin_enqueue": Rule("E026", values.one_of("marked", "all")),
     "admin_refresh": whole(0, 3_600, unit=" of seconds"),
+    "redactor": Rule("E027", _importable),
+    "trace_url": Rule("E027", values.address_with("{trace}")),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.views.debug import SafeExceptionReporterFilter
+from pytest_django.fixtures import Settings
 
 from ardiq import Ardiq, Retry, TaskError
 from ardiq.adminui import reading
@@ -121,3 +122,44 @@ def test_however_the_project_spells_its_pattern(
 def test_what_django_hides_is_hidden(name: str) -> None:
     """S8: its own filter adds nothing to the names that sound like secrets, so that authors have names."""
     assert PRIVATE.search(f"my_{name.lower()}_x") and not PRIVATE.search("author")
+
+
+def redact(name: str, value: Any) -> Any:
+    """What a project may have to hide, whatever it is called."""
+    if name == "email" or (not name and "@" in str(value)):
+        return "somebody"
+    if name == "broken":
+        raise RuntimeError("a redactor with a bug")
+    return value
+
+
+def test_the_redactor_of_a_project(boss: Client, app: Ardiq, work: Work, settings: Settings) -> None:
+    """ADMIN 5.12: it has the last word on arguments and results, also where an error repeats them; one that
+    raises hides."""
+
+    @app.task(name="mail", max_retries=0)
+    def mail(email: str, broken: str, subject: str) -> None:
+        raise ValueError(f"no such address: {email}")
+
+    @app.task(name="find")
+    def find(subject: str) -> str:
+        return f"{subject}@example.com"
+
+    settings.ARDIQ = {name: {**one, "REDACTOR": redact} for name, one in settings.ARDIQ.items()}
+    failed, good = mail.enqueue_sync("ann@example.com", "secret words", "hello"), find.enqueue_sync("bob")
+    work()
+    text = page(boss, failed.id) + boss.get("/admin/ardiq/job/?state=failed").content.decode()
+    assert "ann@example.com" not in text and "somebody" in text and "secret words" not in text
+    assert "hello" in text and "bob@example.com" not in page(boss, good.id)
+
+
+@pytest.mark.parametrize("address", [None, "https://traces.example.com/{trace}/"])
+def test_a_trace(boss: Client, app: Ardiq, settings: Settings, address: str | None) -> None:
+    """ADMIN 5.4: the id of the trace that a job belongs to, as a link where the project says whereto."""
+    app.task(name="shop.add")(lambda a: a)
+    settings.ARDIQ = {name: {**one, "TRACE_URL": address} for name, one in settings.ARDIQ.items()}
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    job = app.ref("shop.add").options(headers=headers).enqueue_sync(1)
+    text = page(boss, job.id)
+    assert trace in text and (f'href="https://traces.example.com/{trace}/"' in text) is bool(address)

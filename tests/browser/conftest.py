@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 Open = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for longer than a module: as long as it lives, an event loop counts as running in this thread, and
+    other tests want to run their own."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -28,15 +30,15 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One for all tests: each makes what it changes itself."""
+    """One for all tests of a module: each makes what it changes itself."""
     directory = tmp_path_factory.mktemp("site")
     with own_server(directory) as url, site(url, directory) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cookies(browser: Browser, stage: Site) -> Any:
     """Of a superuser who has signed in by the form."""
     context = browser.new_context()

@@ -32,9 +32,7 @@ def test_page(visit: Open, stage: Site, name: str, scheme: str, width: int) -> N
     """ADMIN 6.4, 6.5: no complaint of the browser (see ``visit``), no violation, no scrolling sideways;
     and no secret anywhere."""
     page = visit(stage.pages[name], scheme=scheme, width=width)
-    if name != "index" or django.VERSION >= (
-        6,
-    ):  # Django's own page, in 5.2 with bare links
+    if name != "index" or django.VERSION >= (6,):  # Django's own page, in 5.2 with bare links
         found = violations(page)
         assert not found, found
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

@@ -44,6 +44,8 @@ DEFAULTS = {
     "time_zone": "UTC",
     "propagate": (),
     "admin_refresh": 5,
+    "redactor": None,
+    "trace_url": None,
 }
 
 
@@ -184,6 +186,9 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     ({"time_zone": "../etc/passwd"}, "E013", "IANA"),
     ({"time_zone": "Europe"}, "E013", "IANA"),
     ({"time_zone": None}, "E013", "IANA"),
+    ({"redactor": "no.such.module"}, "E027", "No module"),
+    ({"trace_url": "traces.example.com/{trace}"}, "E027", "http(s) address"),
+    ({"trace_url": "https://traces.example.com/"}, "E027", "{trace} in it"),
     ({"propagate": "language"}, "E015", "a list of 'language', 'time_zone' and dotted paths"),
     ({"propagate": [1]}, "E015", "a list of"),
     ({"propagate": ["language", "language"]}, "E015", "each once"),
