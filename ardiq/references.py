@@ -33,8 +33,10 @@ def _encode(value: models.Model | Reference) -> bytes:
 
 
 def of(row: models.Model) -> Reference:
-    """The reference to a row. Raises ValueError for an instance that has not been saved."""
-    if row.pk is None or row._state.adding:
+    """The reference to a row. Raises ValueError for an instance that has not been saved, or was deleted."""
+    if row.pk is None and not row._state.adding:
+        raise ValueError(f"{row._meta.label} was deleted and has no key any more; no worker could fetch it")
+    if row._state.adding:
         raise ValueError(f"{row._meta.label} has not been saved, so no worker could fetch it; save it first")
     return Reference(row._meta.label_lower, row.pk, row._state.db or "default")
 

@@ -1,6 +1,6 @@
 """django-debug-toolbar: a panel with the jobs that a request has enqueued.
 
-``pip install django-ardiq[toolbar]``, and ``"ardiq.contrib.debug_toolbar.JobsPanel"`` in
+``pip install "django-ardiq[toolbar]"``, and ``"ardiq.contrib.debug_toolbar.JobsPanel"`` in
 ``DEBUG_TOOLBAR_PANELS``.
 """
 

@@ -1,6 +1,6 @@
 """django-health-check 4: whether Redis answers, and whether a worker of each queue is alive.
 
-``pip install django-ardiq[health]``, and name ``ardiq.contrib.health_check.Queues`` among the checks of a
+``pip install "django-ardiq[health]"``, and name ``ardiq.contrib.health_check.Queues`` among the checks of a
 ``HealthCheckView``.
 """
 

@@ -1,6 +1,6 @@
 """OpenTelemetry: a span where a job is enqueued and one for each attempt, joined by the headers of the job.
 
-``pip install django-ardiq[otel]``, and ``instrument()`` where the project sets tracing up, in web processes
+``pip install "django-ardiq[otel]"``, and ``instrument()`` where the project sets tracing up, in web processes
 and workers alike. Names follow the semantic conventions for messaging, which are still in development.
 """
 

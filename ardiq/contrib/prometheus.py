@@ -1,6 +1,6 @@
 """Prometheus: what workers count, how much waits and for how long, read from Redis when somebody scrapes.
 
-``pip install django-ardiq[prometheus]``. Any process of the project may be asked, and all answer the same:
+``pip install "django-ardiq[prometheus]"``. Any process of the project may be asked, and all answer the same:
 the ``view`` in its URLs, ``ardiq_worker --metrics-port``, or ``Collector`` in a registry of your own.
 """
 

@@ -1,6 +1,6 @@
 """Sentry: its queue spans, traces that go on from the enqueue to the job, and the errors of jobs.
 
-``pip install django-ardiq[sentry]``, and ``sentry_sdk.init(..., integrations=[ArdiqIntegration()])`` in
+``pip install "django-ardiq[sentry]"``, and ``sentry_sdk.init(..., integrations=[ArdiqIntegration()])`` in
 settings.
 """
 

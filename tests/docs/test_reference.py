@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import dataclasses
 import inspect
 import re
@@ -161,6 +162,13 @@ def test_check_ids() -> None:
     )
     assert documented.items() <= listed.items()
     assert set(listed) == set(documented) | of_tasks
+
+
+def test_extras() -> None:
+    declared = configparser.ConfigParser()
+    declared.read(ROOT / "setup.cfg")
+    extras = set(declared["options.extras_require"])
+    assert set(names("reference/extras.md", "Extra")) == extras - {"demo", "suite", "dev"}
 
 
 def test_log_fields() -> None:
