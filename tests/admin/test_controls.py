@@ -249,11 +249,14 @@ def test_the_last_run_and_its_outcome(boss: Client, nightly: str, app: Ardiq) ->
     keys = app.broker.keys
     from ardiq.store.scripts import Call
 
-    values = {"mark": "1700000000000", "last": "job-1", "ended": "failed 1700000001000"}
+    values = {"mark": "1700000000000", "last": "job-1", "ended": "failed 1700000001000 job-1"}
     fields = [part for name, value in values.items() for part in (f"{name}:shop.nightly", value)]
     app.broker.store.run(Call(("HSET", keys.cron, *fields), int))
     text = text_of(boss, SCHEDULES)
     assert f"{LIST}job-1/change/" in text and "Failed" in text and "2023" in text
+    app.broker.store.run(Call(("HSET", keys.cron, "last:shop.nightly", "job-2"), int))
+    text = text_of(boss, SCHEDULES)
+    assert f"{LIST}job-2/change/" in text and "not ended yet" in text and "Failed" not in text
 
 
 @pytest.mark.parametrize(
