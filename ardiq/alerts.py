@@ -46,8 +46,13 @@ def alerts(seen: Overview) -> Iterator[Alert]:
 
 def _of_server(seen: Overview) -> Iterator[Alert]:
     info = seen.info
-    if danger := server.danger(info.policy):
-        yield Alert("eviction", danger, server.REMEDY)
+    if server.danger(info.policy):
+        # As server.py says it to workers, whose logs are not in the language of whoever looks.
+        text = _(
+            "maxmemory-policy is %(policy)s, so the server throws away live jobs when its memory is full"
+        )
+        way_out = _("CONFIG SET maxmemory-policy noeviction, and the same in its configuration")
+        yield Alert("eviction", text % {"policy": plain(info.policy)}, way_out)
     used, most = info.number("used_memory") or 0, info.number("maxmemory") or 0
     if most and used > NEARLY * most:
         text = _("the server uses %(share)s of its maxmemory; a full one takes no more jobs")

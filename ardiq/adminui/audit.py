@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ardiq.adminui.text import plain
 from ardiq.models import Queue
@@ -44,13 +44,14 @@ def record(
 
 def summary(user: Any, queue: str, message: str, count: int) -> None:
     """One entry, on the page of the queue, for what was done to many jobs of it."""
+    text = ngettext("%(count)s job: %(message)s", "%(count)s jobs: %(message)s", count)
     LogEntry.objects.create(
         user_id=user.pk,
         content_type=ContentType.objects.get_for_model(Queue, for_concrete_model=False),
         object_id=queue,
         object_repr=plain(queue, REPR_MOST),
         action_flag=CHANGE,
-        change_message=_("%(count)s jobs: %(message)s") % {"count": count, "message": message},
+        change_message=text % {"count": count, "message": message},
     )
 
 

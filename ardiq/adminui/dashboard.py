@@ -23,7 +23,7 @@ from ardiq.models import Job, Queue, RedisModel, Schedule, Worker
 from ardiq.store.browsing import STATUSES
 from ardiq.store.inspector import WorkerView
 
-RANGES = {60: "1h", 360: "6h", 1_440: "24h", 4_320: "72h"}  # minutes
+RANGES = (60, 360, 1_440, 4_320)  # minutes
 GROUPS = 5  # of failures that are shown
 NEXT = 5  # schedules
 
@@ -47,7 +47,7 @@ class DashboardAdmin(RedisAdmin):
             "media": self.media,
             "minutes": minutes,
             "live_only": live.wanted(request),
-            "ranges": [(each, label, self._address(each, wanted)) for each, label in RANGES.items()],
+            "ranges": [self._range(each, wanted) for each in RANGES],
             **Page(self, request, found).context(),
         }
         template = "_dashboard.html" if live.wanted(request) else "dashboard.html"
@@ -57,9 +57,10 @@ class DashboardAdmin(RedisAdmin):
         text = request.GET.get("minutes", "")
         return int(text) if text.isdigit() and int(text) in RANGES else min(RANGES)
 
-    def _address(self, minutes: int, queue: str | None) -> str:
+    def _range(self, minutes: int, queue: str | None) -> tuple[int, str, str]:
+        """What a link to another time offers: its minutes, what it is called, its address."""
         chosen = {"minutes": minutes} | ({"queue": queue} if queue else {})
-        return f"?{urlencode(chosen)}"
+        return minutes, _("%(n)d h") % {"n": minutes // 60}, f"?{urlencode(chosen)}"
 
 
 class Page:

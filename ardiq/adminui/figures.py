@@ -38,9 +38,9 @@ def number(value: float | None) -> str:
 def milliseconds(value: float | None) -> str:
     if value is None:
         return times.NOTHING
-    return (
-        times.duration(round(value)) if value >= 10 or not value else f"{formats.number_format(value, 1)} ms"
-    )
+    if value >= 10 or not value:
+        return times.duration(round(value))
+    return _("%(n)s ms") % {"n": formats.number_format(value, 1)}
 
 
 def moments(found: Sequence[Statistics]) -> list[Moment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -10,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
+from django.utils import formats
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -92,11 +94,11 @@ class JobParts(EnqueueAdmin):
         told = job.view.progress
         if told is None:
             return format_html("{}", times.NOTHING)
-        done = f"{told.done:,.12g}"
+        done = _told(told.done)
         count = _("%s done") % done
         if told.total is not None:
             count = _("%(done)s of %(total)s (%(percent)d %%)") % {
-                "done": done, "total": f"{told.total:,.12g}", "percent": told.percent,
+                "done": done, "total": _told(told.total), "percent": told.percent,
             }  # fmt: skip
         words = f": {plain(job.reading.hide(told.message))}" if told.message else ""
         return part("progress", percent=told.percent, text=f"{count}{words}", when=times.relative(told.at))
@@ -158,3 +160,8 @@ class JobParts(EnqueueAdmin):
     def times(self, job: Job) -> SafeString:
         """From enqueued to ended, with what lay between."""
         return part("times", steps=steps(job.reading), badges=badge)
+
+
+def _told(amount: float) -> str:
+    """A number of a task's progress, with the separators of the language."""
+    return formats.number_format(Decimal(f"{amount:.12g}"), force_grouping=True)

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from ardiq.adminui import seeing, times
 from ardiq.adminui.controlling import ControlAdmin, NotedChangeList
@@ -81,7 +81,7 @@ class QueueAdmin(ControlAdmin):
         if not queue.seen.pauses:
             if queue.waiting and not queue.workers:
                 return mark("bad", _("Nobody works here"))
-            return mark("good", _("Runs"))
+            return mark("good", pgettext("a queue", "Runs"))
         label = _("Paused") if queue.paused else _("Lanes are paused")
         return format_html(
             '{} <span class="ardiq-why">{}</span>',

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import formats
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -144,7 +145,9 @@ class ScheduleAdmin(ControlAdmin):
         """In words; as it is spelt in the title."""
         timetable = schedule.seen.recurrence.timetable
         zone = f" ({timetable.zone})" if timetable.zone else ""
-        return format_html('<span title="{}{}">{}</span>', plain(timetable.spelt), zone, in_words(timetable))
+        told, spelt = in_words(timetable), plain(timetable.spelt, 200)
+        shown = format_html("<code>{}</code>", told) if told == spelt else told
+        return format_html('<span title="{}{}">{}</span>', spelt, zone, shown)
 
     @admin.display(description=gettext_lazy("expression"))
     def expression(self, schedule: Schedule) -> SafeString:
@@ -200,7 +203,7 @@ class ScheduleAdmin(ControlAdmin):
     @admin.display(description=gettext_lazy("policies"))
     def policies(self, schedule: Schedule) -> str:
         one = schedule.seen.recurrence
-        return f"{POLICIES[one.misfire]}; {OVERLAPS[one.overlap]}".capitalize()
+        return capfirst(_("; ").join((str(POLICIES[one.misfire]), str(OVERLAPS[one.overlap]))))
 
     @admin.display(description=gettext_lazy("source"))
     def source(self, schedule: Schedule) -> SafeString:

@@ -30,7 +30,8 @@ def absolute(ms: int | None) -> str:
         return NOTHING
     local = timezone.localtime(value) if timezone.is_aware(value) else value
     fraction = f"{local.microsecond // 1000:03d}"
-    return f"{formats.date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}.{fraction}"
+    point = formats.get_format("DECIMAL_SEPARATOR")
+    return f"{formats.date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}{point}{fraction}"
 
 
 def clock(ms: int | None, *, seconds: bool = False) -> str:
@@ -78,12 +79,13 @@ def duration(ms: int | None) -> str:
     if ms is None:
         return NOTHING
     if ms < 1000:
-        return f"{ms} ms"
+        return _("%(n)s ms") % {"n": ms}
     seconds = ms / 1000
     if seconds < 60:
-        return f"{formats.number_format(seconds, 1)} s"
+        return _("%(n)s s") % {"n": formats.number_format(seconds, 1)}
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
+        return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": rest}
     hours, minutes = divmod(minutes, 60)
-    return f"{formats.number_format(hours, 0, force_grouping=True)} h {minutes} min"
+    words = {"hours": formats.number_format(hours, 0, force_grouping=True), "minutes": minutes}
+    return _("%(hours)s h %(minutes)d min") % words

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import calendar
+import re
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.translation import get_language, to_locale
 from django.utils.translation import gettext as _
 
@@ -37,10 +41,30 @@ def _described(expression: str) -> str:
         return ""
     options = descriptor.Options()
     options.use_24hour_time_format = True
-    locale = to_locale(get_language() or "en")
-    options.locale_code = LOCALES.get(locale) or (locale if "_" in locale else f"{locale}_{locale.upper()}")
+    language = get_language() or "en"
+    options.locale_code = _locale(language)
+    if not options.locale_code:
+        return ""
     try:
-        return plain(descriptor.ExpressionDescriptor(expression, options).get_description(), 300)
+        told = plain(descriptor.ExpressionDescriptor(expression, options).get_description(), 300)
     except Exception:
         # It knows less than cronsim, and its errors have no common base; the expression says the same.
         return ""
+    return told if language.startswith("en") else _with_names(told)
+
+
+def _locale(language: str) -> str:
+    """What the library calls a language; '' where it does not know it and would speak English."""
+    locale = to_locale(language)
+    code = LOCALES.get(locale) or (locale if "_" in locale else f"{locale}_{locale.upper()}")
+    if language.startswith("en") or (Path(descriptor.__file__).parent / "locale" / f"{code}.mo").is_file():
+        return code
+    return _locale(language.partition("-")[0]) if "-" in language else ""
+
+
+def _with_names(told: str) -> str:
+    """The names of days and months are those of the process where they come from the library."""
+    names = dict(zip(calendar.day_name, WEEKDAYS.values(), strict=True))
+    names |= dict(zip(list(calendar.month_name)[1:], MONTHS.values(), strict=True))
+    either = "|".join(re.escape(name) for name in names)
+    return re.sub(rf"\b({either})\b", lambda found: str(names[found[0]]), told)

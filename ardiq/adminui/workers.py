@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from ardiq.adminui import seeing, times
 from ardiq.adminui.badges import badge
@@ -48,7 +48,7 @@ def _fits(*states: str) -> Any:
 
 DEEDS = (
     Deed(
-        "quiet", "control_worker", gettext_lazy("Quiet"), gettext_lazy("Quiet workers"),
+        "quiet", "control_worker", pgettext_lazy("tell a worker", "Quiet"), gettext_lazy("Quiet workers"),
         gettext_lazy(
             "It finishes what it runs and takes no more, until it is told to work again. What it has taken "
             "and not begun goes back to the queue."

@@ -66,7 +66,8 @@ class Job(RedisModel):
         )
 
     def __str__(self) -> str:
-        return plain(f"{self.task or _('unreadable job')} ({self.short_id})", 300)
+        task = self.task or str(_("unreadable job"))  # not in the f-string: xgettext cannot read those
+        return plain(f"{task} ({self.short_id})", 300)
 
     @classmethod
     def make_source(cls) -> JobSource:

@@ -11,6 +11,8 @@ from tests.settings import INSTALLED_APPS, MIDDLEWARE, STATIC_URL
 STATIC_URL = f"/{STATIC_URL}"
 ROOT_URLCONF = "tests.browser.urls"
 INSTALLED_APPS = [*filter(None, [os.environ.get("ARDIQ_TEST_THEME", "")]), *INSTALLED_APPS]
+# The language of whoever looks.
+MIDDLEWARE = [*MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
 if not os.environ.get("ARDIQ_TEST_THEME"):
     # What themes do is their affair.
     MIDDLEWARE = ["tests.browser.policy.strict", *MIDDLEWARE]

@@ -1,0 +1,49 @@
+"""Long words and the other direction: German and Arabic fit the screen, and nothing is upside down."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.conftest import Open
+from tests.browser.stage import Site
+
+PAGES = ("dashboard", "jobs", "failed job", "schedule")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["de", "ar"])
+def test_pages(visit: Open, stage: Site, language: str, width: int) -> None:
+    """ADMIN 6.10: no complaint, no violation, no scrolling sideways; code is read from the left."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    for name in PAGES:
+        page = visit(stage.pages[name], width=width, locale=language)
+        assert page.locator("html").get_attribute("lang") == language
+        found = Axe().run(page)
+        assert found.violations_count == 0, (name, found.generate_report())
+        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wider <= 0, f"{name}: {wider} px wider than the screen"
+        sides = "nodes => nodes.map(node => getComputedStyle(node).direction)"
+        code = page.locator("#content :is(code, .ardiq-text)").evaluate_all(sides)
+        assert set(code) <= {"ltr"}, name
+        page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "ja", "ar"])
+def test_the_list_shows_its_last_column(visit: Open, stage: Site, language: str) -> None:
+    """On a screen of 1280 px, beside the filters and the navigation, in the longest words."""
+    page = visit(stage.pages["jobs"], locale=language)
+    results = page.locator("#changelist .results")
+    assert results.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
+
+
+@pytest.mark.slow
+def test_time_goes_from_left_to_right(visit: Open, stage: Site) -> None:
+    """Charts are drawn so, and what stands below them has to agree, in Arabic as well."""
+    page = visit(stage.pages["dashboard"], locale="ar")
+    first, last = (page.locator(".ardiq-axis").first.locator("span").nth(place) for place in (0, 1))
+    assert page.locator("html").get_attribute("dir") == "rtl"
+    boxes = first.bounding_box(), last.bounding_box()
+    assert boxes[0] and boxes[1] and boxes[0]["x"] < boxes[1]["x"]
