@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
@@ -52,6 +53,15 @@ class DashboardAdmin(RedisAdmin):
         }
         template = "_dashboard.html" if live.wanted(request) else "dashboard.html"
         return TemplateResponse(request, f"admin/ardiq/{template}", context)
+
+    @shielded
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """There is no object; whoever asks for one is led to the one page."""
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        return HttpResponseRedirect(self.url("changelist"))
 
     def _minutes(self, request: HttpRequest) -> int:
         text = request.GET.get("minutes", "")

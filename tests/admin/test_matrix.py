@@ -85,8 +85,6 @@ for _model, _see in (
         f"ardiq_{_model}_delete": (NOBODY, NOBODY),
         _model: (STAFF, STAFF),
     }
-# There is no such object, so that whoever may see the dashboard is led back to the index.
-ADDRESSES["ardiq_dashboard_change"] = (DASHBOARD, DASHBOARD)
 ACTIONS = {
     "retry_selected": "retry_job",
     "run_selected": "retry_job",
