@@ -110,18 +110,18 @@ class Captured(Sequence[Enqueued]):
             one
             for one in self._all
             if one.task == name
-            and (args is None or self._is_call(one, args, kwargs or {}))
-            and (args is not None or kwargs is None or self._has(one, kwargs))
+            and (args is None or self._is_call(one, task, args, kwargs or {}))
+            and (args is not None or kwargs is None or self._has(one, task, kwargs))
             and all(_field(one, key) == value for key, value in fields.items())
         ]
 
-    def _is_call(self, one: Enqueued, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    def _is_call(self, one: Enqueued, task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
         wanted = self._travelled(one, (list(args), kwargs))
-        return _bound(one, tuple(wanted[0]), wanted[1]) == _bound(one, one.args, one.kwargs)
+        return _bound(one, task, tuple(wanted[0]), wanted[1]) == _bound(one, task, one.args, one.kwargs)
 
-    def _has(self, one: Enqueued, kwargs: dict[str, Any]) -> bool:
+    def _has(self, one: Enqueued, task: Any, kwargs: dict[str, Any]) -> bool:
         wanted = self._travelled(one, ([], kwargs))[1]
-        given = _bound(one, one.args, one.kwargs)
+        given = _bound(one, task, one.args, one.kwargs)
         return all(key in given and given[key] == value for key, value in wanted.items())
 
     def _travelled(self, one: Enqueued, call: Any) -> Any:
@@ -172,10 +172,11 @@ class Captured(Sequence[Enqueued]):
         return f"Enqueued {'was' if len(self) == 1 else 'were'}:{''.join(lines)}{more}"
 
 
-def _bound(one: Enqueued, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _bound(one: Enqueued, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments by the names of their parameters; by position where the task is not known here, or where the
     call does not fit it."""
-    signature = _signature(owners.task_of(one.queue, one.task))
+    known = owners.task_of(one.queue, one.task) if isinstance(task, str) else task
+    signature = _signature(known)
     if signature is not None:
         try:
             bound = signature.bind(*args, **kwargs)

@@ -42,7 +42,7 @@ def make(queue: str) -> Any:
     def greet(user: User) -> str:
         return f"hello {user.username}"
 
-    @app.task(max_retries=2)
+    @app.task(max_retries=2, backoff_ms=30_000)
     def flaky(good: int) -> int:
         job = current_job()
         assert job is not None
