@@ -166,8 +166,8 @@ class Reading:
         return [(name, self._redacted(name, cleansed(name, value))) for name, value in self._named[0]]
 
     def _redacted(self, name: str, value: Any) -> Any:
-        """The value as the REDACTOR of the project shows it. One that raises hides."""
-        redactor = conf.options(self.queue).redactor
+        """As the REDACTOR of settings shows it, if the queue is there. One that raises hides."""
+        redactor = conf.options(self.queue).redactor if self.queue in conf.aliases() else None
         if redactor is None or value == MASK:
             return value
         try:

@@ -39,8 +39,8 @@ class Orders:
         if what == "pause":
             self._pump.brakes.hear_pause()
             self._pump.put_back()  # what is not paused is claimed again
-        elif worker == self._pump.lease.token and self.obey(what):
-            self._confirming = asyncio.ensure_future(self._confirmed())
+        elif worker == self._pump.lease.token:
+            self.obey(what)
 
     def obey(self, order: str) -> bool:
         """Do what is told, once. Answers whether that was something new."""
@@ -60,6 +60,8 @@ class Orders:
             self._limits.told = True  # the next tick of every worker of this process sees it
         else:
             log.warning("Told to do what this release does not know: %s", one_line(order))
+        # Also when it came with a renewal, which went out before this worker knew what it would be.
+        self._confirming = asyncio.ensure_future(self._confirmed())
         return True
 
     async def _confirmed(self) -> None:
