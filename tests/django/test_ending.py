@@ -103,7 +103,7 @@ def test_a_result_that_cannot_be_kept(redis_url: str, queue_name: str, work: Wor
 
 def test_after_the_ttl(redis_url: str, queue_name: str, work: Work, stored: Stored) -> None:
     """E7: RESULT_TTL_MS after its end the result is None and the job not_found."""
-    app = Ardiq(queue_name, redis_url=redis_url, result_ttl_ms=150)
+    app = Ardiq(queue_name, redis_url=redis_url, result_ttl_ms=2_000)
     job = app.task(name="t")(lambda: 5).enqueue_sync()
     kept = app.task(name="kept", result_ttl_ms=-1)(lambda: 6).enqueue_sync()
     work(app)

@@ -13,6 +13,7 @@ import pytest
 
 from ardiq import Ardiq, Job, JobStatus
 from ardiq.store import controls
+from tests.server import admin
 from tests.workers import Workers, Working, until
 
 Make = Callable[..., Working]
@@ -67,9 +68,21 @@ def test_pause_and_resume(app: Ardiq, working: Make, door: Door, caplog: pytest.
         until(lambda: "Nothing of queue" in caplog.text, 10, "another line")
 
 
-def test_what_was_taken_and_not_begun_goes_back(app: Ardiq, working: Make, door: Door) -> None:
+def hears(app: Ardiq, url: str) -> None:
+    """Wait until a worker listens, for 3 s: over TLS that takes longer than its first job. Nodes of a Cluster
+    tell of their own listeners only."""
+    end = time.monotonic() + 3
+    with admin(url) as client:
+        while not client.pubsub_numsub(app.broker.keys.control)[0][1] and time.monotonic() < end:
+            time.sleep(0.02)
+
+
+def test_what_was_taken_and_not_begun_goes_back(
+    app: Ardiq, working: Make, door: Door, redis_url: str
+) -> None:
     """A worker holds more than it runs; of a paused queue it keeps what runs, and the order holds."""
     with working(concurrency=1, prefetch=5) as here:
+        hears(app, redis_url)
         jobs = door.send("a", "b", "c")
         until(lambda: here.worker.running == 1 and app.queue_size_sync() == 0, 10, "jobs that are held")
         app.pause_queue_sync()
