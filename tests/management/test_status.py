@@ -316,19 +316,19 @@ def test_colours(app: Ardiq, workers: Workers, opened: Open, columns: int) -> No
         assert any("remote_catalogue" in text for text in lines) is (columns == 200)
 
 
-def test_watching(app: Ardiq, workers: Workers, opened: Open) -> None:
+@pytest.mark.parametrize("arguments", [(), ("--no-color",)], ids=["colours", "none"])
+def test_watching(app: Ardiq, workers: Workers, opened: Open, arguments: tuple[str, ...]) -> None:
     """I: it follows what happens on a screen of its own, and Ctrl-C leaves the terminal as it was; exit 0."""
-    for arguments in ([], ["--no-color"]):
-        one = opened("ardiq_status", "--queue", workers.queue, "--watch", "0.2", *arguments, lines=9)
-        one.read(lambda raw: "Workers: none" in raw)
-        assert "\x1b[?1049h" in one.raw and "more lines; a taller terminal shows them" not in one.raw
-        job = app.ref("later").options(priority="high").enqueue_sync()
-        one.read(lambda raw: "no worker serves this queue" in raw and "more lines" in raw)
-        job.abort_sync()
-        one.process.send_signal(signal.SIGINT)
-        assert one.ends() == 0, one.raw
-        assert one.raw.endswith("\x1b[?25h\x1b[?1049l"), repr(one.raw[-80:])
-        assert "Traceback" not in one.raw
+    one = opened("ardiq_status", "--queue", workers.queue, "--watch", "0.2", *arguments, lines=9)
+    one.read(lambda raw: "Workers: none" in raw)
+    assert "\x1b[?1049h" in one.raw and "more lines; a taller terminal shows them" not in one.raw
+    job = app.ref("later").options(priority="high").enqueue_sync()
+    one.read(lambda raw: "no worker serves this queue" in raw and "more lines" in raw)
+    job.abort_sync()
+    one.process.send_signal(signal.SIGINT)
+    assert one.ends() == 0, one.raw
+    assert one.raw.endswith("\x1b[?25h\x1b[?1049l"), repr(one.raw[-80:])
+    assert "Traceback" not in one.raw
 
 
 @pytest.mark.parametrize("columns", [80, 200])
