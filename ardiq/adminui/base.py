@@ -58,6 +58,9 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     actions: Any = None
     show_full_result_count = False
 
+    class Media:
+        css = {"all": ["ardiq/admin.css"]}
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -90,7 +93,7 @@ class RedisAdmin(ReadOnlyAdmin):
 
     @property
     def media(self) -> forms.Media:
-        return super().media + forms.Media(css={"all": ["ardiq/admin.css"]}) + live.media(self.live_regions)
+        return super().media + live.media(self.live_regions)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return False

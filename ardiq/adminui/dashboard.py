@@ -126,7 +126,7 @@ class Page:
 
     def queue(self, one: Snapshot) -> dict[str, Any]:
         seen, statuses = one.seen, one.seen.counts.statuses
-        oldest = min(filter(None, seen.heads.lanes.values()), default=0)
+        oldest = seen.heads.oldest
         page = self.link(Queue, one.queue) if self.may("view_queue") else ""
         return {
             "name": one.queue, "url": page,

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from ardiq.adminui import times
 from ardiq.adminui.chart import Chart, Series
-from ardiq.core.statistics import Period, Sample, Statistics, Tally
+from ardiq.adminui.filters import number as whole
+from ardiq.core.statistics import Histogram, Period, Sample, Statistics, Tally
 
 SLOWEST = 5  # tasks
 
@@ -32,7 +33,7 @@ class TaskFigures:
 
 
 def number(value: float | None) -> str:
-    return times.NOTHING if value is None else formats.number_format(value, 0, force_grouping=True)
+    return times.NOTHING if value is None else whole(int(value))
 
 
 def milliseconds(value: float | None) -> str:
@@ -61,14 +62,11 @@ def charts(found: Sequence[Statistics]) -> list[Chart]:
     total = Tally.of(cell for one in found for cell in one.cells.values())
     names = [times.clock(row.start) for row in rows]
 
-    def series(label: str, kind: str, *values: float | None) -> Series:
-        return Series(label, values, kind)
-
     ended = Chart(
         _("Throughput"),
         [
-            series(_("succeeded"), "good", *(row.tally.succeeded for row in rows)),
-            series(_("failed"), "bad", *(row.tally.failed for row in rows)),
+            Series(_("succeeded"), [row.tally.succeeded for row in rows], "good"),
+            Series(_("failed"), [row.tally.failed for row in rows], "bad"),
         ],
         names, number, bars=True,
         summary=_("%(good)s succeeded, %(bad)s failed") % {
@@ -78,36 +76,33 @@ def charts(found: Sequence[Statistics]) -> list[Chart]:
     troubles = Chart(
         _("Failures and retries"),
         [
-            series(_("failed"), "bad", *(row.tally.failed for row in rows)),
-            series(_("retried"), "odd", *(row.tally.retried for row in rows)),
-            series(_("crashed"), "worse", *(row.tally.crashed for row in rows)),
+            Series(_("failed"), [row.tally.failed for row in rows], "bad"),
+            Series(_("retried"), [row.tally.retried for row in rows], "odd"),
+            Series(_("crashed"), [row.tally.crashed for row in rows], "worse"),
         ],
         names, number, bars=True,
         summary=_("%(bad)s failed, %(again)s retried, %(worse)s crashed") % {
             "bad": number(total.failed), "again": number(total.retried), "worse": number(total.crashed)
         },
     )  # fmt: skip
-    wait = Chart(
-        _("Wait"),
-        [
-            series("p95", "odd", *(row.tally.wait.p95_ms for row in rows)),
-            series("p50", "plain", *(row.tally.wait.p50_ms for row in rows)),
-        ],
-        names, milliseconds,
-        summary=f"p50 {milliseconds(total.wait.p50_ms)}, p95 {milliseconds(total.wait.p95_ms)}",
-    )  # fmt: skip
-    run = Chart(
-        _("Run time"),
-        [
-            series("p95", "odd", *(row.tally.run.p95_ms for row in rows)),
-            series("p50", "plain", *(row.tally.run.p50_ms for row in rows)),
-        ],
-        names, milliseconds,
-        summary=f"p50 {milliseconds(total.run.p50_ms)}, p95 {milliseconds(total.run.p95_ms)}",
-    )  # fmt: skip
+    wait = _quantiles(_("Wait"), names, total.wait, [row.tally.wait for row in rows])
+    run = _quantiles(_("Run time"), names, total.run, [row.tally.run for row in rows])
     depth = Series(_("waiting"), [row.waiting for row in rows], "plain")
     waiting = _("%(number)s waiting") % {"number": number(depth.last())}
     return [ended, troubles, wait, run, Chart(_("Queue depth"), [depth], names, number, summary=waiting)]
+
+
+def _quantiles(title: str, names: list[str], total: Histogram, rows: Sequence[Histogram]) -> Chart:
+    return Chart(
+        title,
+        [
+            Series("p95", [row.p95_ms for row in rows], "odd"),
+            Series("p50", [row.p50_ms for row in rows], "plain"),
+        ],
+        names,
+        milliseconds,
+        summary=f"p50 {milliseconds(total.p50_ms)}, p95 {milliseconds(total.p95_ms)}",
+    )
 
 
 def slowest(found: Sequence[Statistics]) -> list[TaskFigures]:

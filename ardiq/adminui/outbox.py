@@ -24,9 +24,6 @@ from ardiq.models import Outbox
 class OutboxAdmin(ReadOnlyAdmin):
     """Read only: rows are written by transactions and deleted when Redis has their jobs."""
 
-    class Media:
-        css = {"all": ["ardiq/admin.css"]}
-
     list_display = ["task_name", "job_id", "queue", "lane", "age", "bytes", "attempts", "last_error"]
     list_filter = ["queue"]
     search_fields = ["job", "task"]

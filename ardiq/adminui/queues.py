@@ -101,7 +101,7 @@ class QueueAdmin(ControlAdmin):
 
     @admin.display(description=gettext_lazy("oldest wait"), ordering="oldest")
     def oldest_wait(self, queue: Queue) -> str:
-        return self._since(queue, queue.seen.oldest)
+        return self._since(queue, queue.seen.heads.oldest)
 
     def _since(self, queue: Queue, at: int) -> str:
         return times.span((queue.seen.heads.now - at) / 1000) if at else times.NOTHING

@@ -39,15 +39,11 @@ def together(aliases: Iterable[str], make: Callable[[Broker], Sequence[Call]]) -
 
 @dataclass(frozen=True, slots=True)
 class SeenQueue:
-    """A queue at one moment. ``oldest``: since when its longest waiting job has been ready, epoch ms."""
+    """A queue at one moment."""
 
     counts: Counts
     heads: Heads
     pauses: list[Pause]
-
-    @property
-    def oldest(self) -> int:
-        return min(filter(None, self.heads.lanes.values()), default=0)
 
     @property
     def pause(self) -> Pause | None:

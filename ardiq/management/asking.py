@@ -51,6 +51,18 @@ def progress(write: Callable[[str], object]) -> Told:
     return told
 
 
+def verbs(parser: CommandParser) -> Callable[[str, str], CommandParser]:
+    """Makes the subcommands of a command: given a name and what it does, the parser of its arguments."""
+    every = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, help: str) -> CommandParser:
+        made: CommandParser = every.add_parser(name, help=help, description=help)
+        accept_stock_options(made)
+        return made
+
+    return verb
+
+
 def accept_stock_options(parser: CommandParser) -> None:
     """Let a subcommand take Django's own options behind its name, too."""
     stock = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)

@@ -62,7 +62,7 @@ def page(found: Sequence[Seen]) -> list[Block]:
     rows = []
     for one in found:
         counts = one.counts.statuses
-        since = min(filter(None, one.heads.lanes.values()), default=0)
+        since = one.heads.oldest
         rows.append([
             Cell.of(one.options.queue), Cell.of(counts[JobStatus.QUEUED]),
             Cell(span(one.heads.now - since)) if since else NOTHING,

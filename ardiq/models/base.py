@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.db import NotSupportedError, models
 
 from ardiq.adminui.queryset import RedisManager
+
+if TYPE_CHECKING:
+    Flag = models.BooleanField[bool, bool]
+    Text = models.CharField[str, str]
+    Whole = models.PositiveIntegerField[int, int]
+    When = models.DateTimeField[datetime | None, datetime | None]
 
 
 class RedisModel(models.Model):

@@ -11,7 +11,7 @@ from ardiq.adminui.sources import FewSource
 from ardiq.models.base import RedisModel
 
 if TYPE_CHECKING:
-    Text = models.CharField[str, str]
+    from ardiq.models.base import Text
 
 
 class Dashboard(RedisModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,7 @@ from ardiq.models.base import RedisModel
 from ardiq.store.inspector import JobView
 
 if TYPE_CHECKING:
-    Text = models.CharField[str, str]
-    Whole = models.PositiveIntegerField[int, int]
-    When = models.DateTimeField[datetime | None, datetime | None]
+    from ardiq.models.base import Text, When, Whole
 
 STATES = (
     (JobStatus.SCHEDULED.value, _("Scheduled")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -17,10 +16,7 @@ from ardiq.core.job import JobStatus
 from ardiq.models.base import RedisModel
 
 if TYPE_CHECKING:
-    Flag = models.BooleanField[bool, bool]
-    Text = models.CharField[str, str]
-    Whole = models.PositiveIntegerField[int, int]
-    When = models.DateTimeField[datetime | None, datetime | None]
+    from ardiq.models.base import Flag, Text, When, Whole
 
 
 class Queue(RedisModel):
@@ -72,7 +68,7 @@ class Queue(RedisModel):
             running=statuses[JobStatus.RUNNING],
             failed=statuses[JobStatus.FAILED],
             workers=seen.counts.workers,
-            oldest=moment(seen.oldest),
+            oldest=moment(seen.heads.oldest),
             paused=seen.pause is not None,
         )
         queue.lanes, queue.seen = seen.counts.lanes, seen

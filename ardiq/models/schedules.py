@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -17,9 +16,7 @@ from ardiq.adminui.times import moment
 from ardiq.models.base import RedisModel
 
 if TYPE_CHECKING:
-    Flag = models.BooleanField[bool, bool]
-    Text = models.CharField[str, str]
-    When = models.DateTimeField[datetime | None, datetime | None]
+    from ardiq.models.base import Flag, Text, When
 
 
 class Schedule(RedisModel):

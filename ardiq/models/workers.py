@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
@@ -18,9 +17,7 @@ from ardiq.models.base import RedisModel
 from ardiq.store.inspector import WorkerView
 
 if TYPE_CHECKING:
-    Text = models.CharField[str, str]
-    Whole = models.PositiveIntegerField[int, int]
-    When = models.DateTimeField[datetime | None, datetime | None]
+    from ardiq.models.base import Text, When, Whole
 
 
 WORKER_STATES = (

@@ -47,6 +47,11 @@ class Heads:
     next_due: int
     lanes: dict[str, int]
 
+    @property
+    def oldest(self) -> int:
+        """Since when the job that waits longest has been ready, 0 where none waits."""
+        return min(filter(None, self.lanes.values()), default=0)
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:

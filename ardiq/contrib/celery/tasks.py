@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, NoReturn
@@ -102,21 +102,19 @@ class Task:
         return made  # type: ignore[no-any-return]
 
     def _within(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        token = _call.set(call)
-        try:
+        with self._retried(call):
             return self.run(self, *args, **kwargs) if self._bound else self.run(*args, **kwargs)
-        except BaseException as error:
-            instead = self.retrying.after(self._job(), error)
-            if instead is None or instead is error:
-                raise
-            raise instead from error
-        finally:
-            _call.reset(token)
 
     async def _within_async(self, call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self._retried(call):
+            return await (self.run(self, *args, **kwargs) if self._bound else self.run(*args, **kwargs))
+
+    @contextmanager
+    def _retried(self, call: Any) -> Iterator[None]:
+        """Around the body: ``self.request`` knows the call, and an error may become a retry."""
         token = _call.set(call)
         try:
-            return await (self.run(self, *args, **kwargs) if self._bound else self.run(*args, **kwargs))
+            yield
         except BaseException as error:
             instead = self.retrying.after(self._job(), error)
             if instead is None or instead is error:

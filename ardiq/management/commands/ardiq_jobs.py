@@ -28,11 +28,10 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        add = asking.verbs(parser)
 
         def verb(name: str, help: str) -> CommandParser:
-            made: CommandParser = verbs.add_parser(name, help=help, description=help)
-            asking.accept_stock_options(made)
+            made = add(name, help)
             made.add_argument(
                 "--queue", action="append", metavar="NAME", help="a queue; default: all, or that of the job"
             )
