@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.server import free_port, missing
+from tests.server import free_port, leashed, missing, stop_server
 
-# As for Redis (tests/server.py): a killed test run leaves no server behind.
-_LEASH = '"$@" & read -r _; kill -KILL $!; wait'
 _INSTALL, _SERVER = "mariadb-install-db", "mariadbd"
 
 
@@ -49,19 +47,13 @@ def server() -> Iterator[str]:
         "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M",
         "--character-set-server=utf8mb4",
     ]  # fmt: skip
-    with Path(directory, "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["sh", "-c", _LEASH, "sh", *command],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=directory, start_new_session=True,
-        )  # fmt: skip
+    process = leashed(command, Path(directory), Path(directory, "log"), "KILL")
     url = f"mysql://root@127.0.0.1:{port}"
     try:
         _wait(url, Path(directory, "log"))
         yield url
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(timeout=20)
+        stop_server(process, 20)
         shutil.rmtree(directory, ignore_errors=True)
 
 

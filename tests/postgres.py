@@ -14,10 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.server import free_port, missing
-
-# As for Redis (tests/server.py): a killed test run leaves no server behind. SIGINT: do not wait for clients.
-_LEASH = '"$@" & read -r _; kill -INT $!; wait'
+from tests.server import free_port, leashed, missing, stop_server
 
 
 def _program(name: str) -> str | None:
@@ -57,19 +54,14 @@ def cluster() -> Iterator[str]:
     command = [str(_program("postgres")), "-D", data]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
-    with Path(directory, "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["sh", "-c", _LEASH, "sh", *command],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=directory, start_new_session=True, **as_user,
-        )  # fmt: skip
+    # SIGINT: it does not wait for clients.
+    process = leashed(command, Path(directory), Path(directory, "log"), "INT", **as_user)
     url = f"postgresql://postgres@127.0.0.1:{port}"
     try:
         _wait(url, Path(directory, "log"))
         yield url
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(timeout=20)
+        stop_server(process, 20)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import redis
@@ -22,7 +22,7 @@ from tests.admin_client import admin
 
 # The shell waits for its input to close, which happens when the test run ends, however it ends: a killed
 # run leaves no server behind.
-_LEASH = '"$@" & read -r _; kill $!; wait'
+_LEASH = '"$@" & read -r _; kill -%s $!; wait'
 
 
 def missing(reason: str, package: str = "") -> NoReturn:
@@ -78,14 +78,23 @@ def start_server(binary: str, directory: Path, port: int, *options: str) -> subp
 
 
 def start_process(command: list[str], directory: Path, port: int) -> subprocess.Popen[bytes]:
-    with (directory / f"server-{port}.log").open("wb") as log:
+    return leashed(command, directory, directory / f"server-{port}.log")
+
+
+def leashed(
+    command: list[str], directory: Path, log: Path, ends_by: str = "TERM", **options: Any
+) -> subprocess.Popen[bytes]:
+    """A process that gets the signal ``ends_by`` when ``stop_server`` is called or this process has ended.
+    ``options`` are of Popen."""
+    with log.open("wb") as output:
         return subprocess.Popen(
-            ["sh", "-c", _LEASH, "sh", *command],
+            ["sh", "-c", _LEASH % ends_by, "sh", *command],
             stdin=subprocess.PIPE,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
             start_new_session=True,
+            **options,
         )
 
 
@@ -102,10 +111,10 @@ def own_server(directory: Path, *options: str) -> Iterator[str]:
         stop_server(process)
 
 
-def stop_server(process: subprocess.Popen[bytes]) -> None:
+def stop_server(process: subprocess.Popen[bytes], seconds: float = 10) -> None:
     assert process.stdin is not None
     process.stdin.close()
-    process.wait(timeout=10)
+    process.wait(timeout=seconds)
 
 
 def answers(url: str, seconds: float) -> bool:

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from ardiq.core.job import JobRecord, JobStatus
-from ardiq.store import newjobs, verbs
+from ardiq.store import newjobs, scripts, verbs
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.store.newjobs import NewJob
-from ardiq.store.scripts import Call, Script
-from ardiq.store.scripts import script as load
+from ardiq.store.scripts import Call
 from ardiq.store.verbs import Claimed, Settlement
 from tests.server import admin
 
@@ -22,26 +21,18 @@ State = dict[str, Any]
 
 
 class Clock:
-    """Time moves for the scripts alone: each is loaded with a clock that is ahead of the server's."""
+    """Time moves for the scripts alone (scripts.shift); the fixture sets it right again."""
 
-    LINE = "return t[1] * 1000 + math.floor(t[2] / 1000)"
+    @property
+    def ahead(self) -> int:
+        return scripts.ahead()
 
-    def __init__(self) -> None:
-        self.ahead = 0
-        self._made: dict[tuple[str, int], Script] = {}
+    @ahead.setter
+    def ahead(self, ms: int) -> None:
+        scripts.shift(ms)
 
     def advance(self, ms: int) -> None:
         self.ahead += ms
-
-    def script(self, name: str) -> Script:
-        """The script ``name`` with the clock of this moment; stands in for the loader."""
-        made = self._made.get((name, self.ahead))
-        if made is None:
-            text = load(name).text.decode()
-            assert self.LINE in text, "common.lua reads the clock in another way now"
-            shifted = text.replace(self.LINE, f"{self.LINE} + {self.ahead}")
-            made = self._made[name, self.ahead] = Script(name, shifted)
-        return made
 
 
 class Bench:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ardiq.store import controls, letters, moving, verbs
+from ardiq.store import scripts
 from tests.keyspace import orderly
 from tests.store.bench import Bench, Clock
 
@@ -21,9 +21,7 @@ def bench(redis_url: str, queue_name: str) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock() -> Iterator[Clock]:
     """The clock that scripts see; it stands still relative to the server's until it is advanced."""
-    clock = Clock()
-    for module in (verbs, moving, letters, controls):
-        monkeypatch.setattr(module, "script", clock.script)
-    return clock
+    yield Clock()
+    scripts.shift(0)

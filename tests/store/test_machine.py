@@ -51,15 +51,13 @@ class Machine(RuleBasedStateMachine):
         self.bench = Bench(self.url, f"test-{secrets.token_hex(6)}")
         self.keys = self.bench.keys
         self.clock = Clock()
-        self.load = verbs.script
-        verbs.script = moving.script = letters.script = self.clock.script
         self.model = Model()
         self.number = self.calls = self.made = 0
         for _ in range(2):
             self.register()
 
     def teardown(self) -> None:
-        verbs.script = moving.script = letters.script = self.load
+        self.clock.ahead = 0
         try:
             assert faults(self.bench.redis, self.keys.queue) == []
             assert all((self.bench.ttl(id) > 0) is not job.live for id, job in self.model.jobs.items()), (

@@ -16,13 +16,6 @@ ME, OTHER = "worker-1", "worker-2"
 FULL: Cell = dict.fromkeys([*"SFDAXCRW", *RUN_BUCKETS, *WAIT_BUCKETS], 3)
 
 
-@pytest.fixture
-def clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Also for the scripts of this module."""
-    monkeypatch.setattr(statistics, "script", clock.script)
-    return clock
-
-
 def add(bench: Bench, *cells: tuple[str, str, Cell]) -> int:
     rows = [((lane, task), cell) for lane, task, cell in cells]
     now: int = bench.run(statistics.count(bench.keys, LANES, rows))
