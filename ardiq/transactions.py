@@ -97,10 +97,9 @@ class _Hook:
         return found
 
     def _fail(self, lost: list[_Hook], error: BrokerError) -> None:
-        if isinstance(error, QueueFull):
-            _complain(lost, error)
-            return
         _complain(lost, error)
+        if isinstance(error, QueueFull):
+            return
         # Those that a savepoint has rolled back are gone from here, since nothing else refers to them.
         # What was registered before is of an outer commit, whose hook has opened this one: that goes on.
         dropped = [hook for hook in self._waiting if hook.number > self.number]

@@ -122,18 +122,30 @@ class RedisAdmin(ReadOnlyAdmin):
     def unavailable(self, request: HttpRequest, error: BrokerError) -> HttpResponse:
         """Tells what happened. The address of the server is shown without user and password (A4)."""
         places = dict.fromkeys(safe_url(conf.options(alias).redis_url) for alias in self.queues(request))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("The task queue cannot be reached"),
-            "opts": self.opts,
-            "media": self.media,
-            "places": [place.rpartition("@")[2] for place in places],
-            "reason": plain(_reason(error), 300),
-            "again": request.get_full_path() if request.method == "GET" else self.list_url(),
-        }
-        response = TemplateResponse(request, "admin/ardiq/unavailable.html", context, status=503)
+        response = self.framed(
+            request,
+            "unavailable.html",
+            _("The task queue cannot be reached"),
+            status=503,
+            places=[place.rpartition("@")[2] for place in places],
+            reason=plain(_reason(error), 300),
+            again=request.get_full_path() if request.method == "GET" else self.list_url(),
+        )
         response["Retry-After"] = str(RETRY_AFTER)
         return response
+
+    def framed(
+        self, request: HttpRequest, template: str, title: object, *, status: int = 200, **context: Any
+    ) -> TemplateResponse:
+        """A page of ours in the frame of the admin."""
+        request.current_app = self.admin_site.name
+        frame = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "media": self.media,
+        }
+        return TemplateResponse(request, f"admin/ardiq/{template}", {**frame, **context}, status=status)
 
     # -- addresses ------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
@@ -59,22 +58,19 @@ class BulkAdmin(RedisAdmin):
             if count:
                 row = {"state": status.value, "label": LABELS[status.value], "count": number(count)}
                 groups.append({**row, "why": why})
-        context = {
-            **self.admin_site.each_context(request),
-            "title": action.title,
-            "opts": self.opts,
-            "media": self.media,
-            "action": action,
-            "groups": groups,
-            "looked_at": source.searches(plan),
-            "queues": queues,
-            "spread_most": SPREAD_MOST,
-            "do_url": self.url("bulk_start", action.name),
-            "cancel_url": self.list_url(request),
-            "query": request.GET.urlencode(),
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/ardiq/bulk_confirm.html", context)
+        return self.framed(
+            request,
+            "bulk_confirm.html",
+            action.title,
+            action=action,
+            groups=groups,
+            looked_at=source.searches(plan),
+            queues=queues,
+            spread_most=SPREAD_MOST,
+            do_url=self.url("bulk_start", action.name),
+            cancel_url=self.list_url(request),
+            query=request.GET.urlencode(),
+        )
 
     def takes_all(self, queryset: Any) -> bool:
         """Whether a bulk operation can find the jobs of this queryset: not those with an argument."""
@@ -133,16 +129,13 @@ class BulkAdmin(RedisAdmin):
             for one in operations.latest(broker_of(queue), LISTED)
         ]
         rows.sort(key=lambda row: row["at"], reverse=True)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Bulk operations"),
-            "opts": self.opts,
-            "media": self.media,
-            "rows": rows,
-            "busy": any(row["running"] for row in rows),
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/ardiq/bulks.html", context)
+        return self.framed(
+            request,
+            "bulks.html",
+            _("Bulk operations"),
+            rows=rows,
+            busy=any(row["running"] for row in rows),
+        )
 
     def _row(self, request: HttpRequest, queue: str, one: Bulk) -> dict[str, Any]:
         action = ACTIONS.get(one.text("action"))

@@ -13,7 +13,6 @@ from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -142,25 +141,23 @@ class ControlAdmin(RedisAdmin):
         self, request: HttpRequest, deed: Deed, rows: Sequence[Any], fitting: Sequence[Any], form: DeedForm
     ) -> HttpResponse:
         one = fitting[0] if len(rows) == 1 else None
-        context = {
-            **self.admin_site.each_context(request),
-            "title": deed.title,
-            "subtitle": str(one) if one else None,
-            "opts": self.opts,
-            "media": self.media + form.media,
-            "deed": deed,
-            "form": form,
-            "rows": [
+        return self.framed(
+            request,
+            "ask.html",
+            deed.title,
+            subtitle=str(one) if one else None,
+            media=self.media + form.media,
+            deed=deed,
+            form=form,
+            rows=[
                 {
                     "row": row, "why": deed.unfit(row), "url": self.url("change", quote(row.pk)),
                     "facts": self.facts(row),
                 }
                 for row in rows
             ],
-            "cancel_url": self.url("change", quote(one.pk)) if one else self.url("changelist"),
-        }  # fmt: skip
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/ardiq/ask.html", context)
+            cancel_url=self.url("change", quote(one.pk)) if one else self.url("changelist"),
+        )  # fmt: skip
 
     def read_more(self, request: HttpRequest, row: Any) -> None:
         """Read what the page of an object shows besides. Here and not by its fields, which are made while the

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from ardiq.adminui import figures, live, times
@@ -41,18 +40,16 @@ class DashboardAdmin(RedisAdmin):
         if (wanted := request.GET.get("queue")) in queues:
             queues = [str(wanted)]
         found = [snapshot(alias, minutes) for alias in queues]
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Task queue"),
-            "opts": self.opts,
-            "media": self.media,
-            "minutes": minutes,
-            "live_only": live.wanted(request),
-            "ranges": [self._range(each, wanted) for each in RANGES],
-            **Page(self, request, found).context(),
-        }
         template = "_dashboard.html" if live.wanted(request) else "dashboard.html"
-        return TemplateResponse(request, f"admin/ardiq/{template}", context)
+        return self.framed(
+            request,
+            template,
+            _("Task queue"),
+            minutes=minutes,
+            live_only=live.wanted(request),
+            ranges=[self._range(each, wanted) for each in RANGES],
+            **Page(self, request, found).context(),
+        )
 
     @shielded
     def change_view(

@@ -12,7 +12,6 @@ from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,12 +19,13 @@ from django.utils.translation import gettext_lazy
 from ardiq.adminui import audit
 from ardiq.adminui.actions import ACTIONS, MOST, Action, Text, perform, skip_reason
 from ardiq.adminui.again import newest
+from ardiq.adminui.badges import LABELS
 from ardiq.adminui.base import shielded
 from ardiq.adminui.bulk import SPREAD_MOST, BulkAdmin, whole
 from ardiq.adminui.export import ExportAdmin
 from ardiq.adminui.filters import number
 from ardiq.adminui.sources import broker_of
-from ardiq.models import STATES, Job
+from ardiq.models import Job
 
 SHOWN = 20  # jobs that a confirm page names
 # quote() never leaves an underscore in an id, so that this is no job's address.
@@ -122,32 +122,28 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
         self, request: HttpRequest, action: Action, jobs: Sequence[Job], total: int, back: str
     ) -> HttpResponse:
         fitting = [job for job in jobs if action.fits(job)]
-        labels = dict(STATES)
         groups = Counter((job.state, str(skip_reason(action, job))) for job in jobs)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": action.title,
-            "opts": self.opts,
-            "media": self.media,
-            "action": action,
-            "fitting": len(fitting),
-            "groups": [
-                {"state": state, "label": labels.get(state, _("unreadable")), "count": count, "why": why}
+        return self.framed(
+            request,
+            "confirm.html",
+            action.title,
+            action=action,
+            fitting=len(fitting),
+            groups=[
+                {"state": state, "label": LABELS.get(state, _("unreadable")), "count": count, "why": why}
                 for (state, why), count in groups.most_common()
             ],
-            "jobs": fitting[:SHOWN],
-            "more": max(0, len(fitting) - SHOWN),
-            "left": max(0, total - len(jobs)),
-            "pairs": json.dumps([[job.queue, job.id] for job in fitting]),
-            "back": back,
-            "paced": action.paced and len(fitting) > 1,
-            "spread_most": SPREAD_MOST,
-            "do_url": self.url("do", action.name),
-            "cancel_url": self.job_url(request, jobs[0]) if back == "job" else self.list_url(request),
-            "preserved_filters": self.get_preserved_filters(request),
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/ardiq/confirm.html", context)
+            jobs=fitting[:SHOWN],
+            more=max(0, len(fitting) - SHOWN),
+            left=max(0, total - len(jobs)),
+            pairs=json.dumps([[job.queue, job.id] for job in fitting]),
+            back=back,
+            paced=action.paced and len(fitting) > 1,
+            spread_most=SPREAD_MOST,
+            do_url=self.url("do", action.name),
+            cancel_url=self.job_url(request, jobs[0]) if back == "job" else self.list_url(request),
+            preserved_filters=self.get_preserved_filters(request),
+        )
 
     # -- do -------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from ardiq import conf, owners
@@ -162,15 +161,12 @@ class EnqueueAdmin(DoingAdmin):
         return sorted(found.items())
 
     def _page(self, request: HttpRequest, **more: Any) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Enqueue a job"),
-            "opts": self.opts,
-            "media": self.media,
+        return self.framed(
+            request,
+            "job/enqueue.html",
+            _("Enqueue a job"),
             **more,
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/ardiq/job/enqueue.html", context)
+        )
 
     def _enqueued(self, task: Any, form: OptionsForm) -> Any:
         """The handle of the job; None when it cannot be made, which the form then says."""

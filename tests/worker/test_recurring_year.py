@@ -20,14 +20,13 @@ from ardiq.core.job import tail, tail_start
 from ardiq.core.recurrence import GRACE_MS, MOST_MISSED, Recurrence
 from ardiq.store import recurring
 from ardiq.store.async_client import AsyncStore
-from ardiq.store.scripts import Call, Script
+from ardiq.store.scripts import CLOCK, Call, Script
 from ardiq.store.scripts import script as load
 from ardiq.worker import schedule as schedule_module
 from ardiq.worker.held import Clock
 from ardiq.worker.schedule import Schedule
 from tests.core.test_cron import ZONES
 from tests.server import admin
-from tests.store.bench import Clock as ScriptClock
 
 YEAR = 2028  # a leap year
 HOUR, DAY = 3_600_000, 86_400_000
@@ -65,8 +64,8 @@ class Told(Script):
 
     def __init__(self, name: str, time: Time) -> None:
         text = load(name).text.decode()
-        assert ScriptClock.LINE in text, "common.lua reads the clock in another way now"
-        text = text.replace(ScriptClock.LINE, "return told")
+        assert CLOCK in text, "common.lua reads the clock in another way now"
+        text = text.replace(CLOCK, "return told")
         super().__init__(name, "local told = tonumber(table.remove(ARGV))\n" + text)
         self._time = time
 
