@@ -44,7 +44,8 @@ def test_killed_beside_others(field: Field, report: Report) -> None:
 @pytest.mark.fault("2", "kill -9 in mid-task: when it starts again")
 def test_how_soon_it_starts_again(field: Field, report: Report) -> None:
     """B of the promise: at most a lease and a second after the death; here also a child must start up."""
-    ids = field.enqueue(2, "nap", 1.0) + field.enqueue(2, "doze", 1.0)
+    # Long enough for the second worker to come up while they run.
+    ids = field.enqueue(2, "nap", 4.0) + field.enqueue(2, "doze", 4.0)
     first = field.start()
     field.wait_started(4)
     field.start()
@@ -122,7 +123,7 @@ def test_stopped_at_every_moment(field: Field, report: Report) -> None:
 def test_what_outlasts_the_grace_starts_elsewhere(field: Field, report: Report) -> None:
     """Handed back uncharged, and started by another worker without waiting for a lease."""
     # Long enough for the second worker to come up while they run.
-    ids = field.enqueue(2, "nap", 4) + field.enqueue(1, "potter", 4)
+    ids = field.enqueue(2, "nap", 8) + field.enqueue(1, "potter", 8)
     first = field.start(LEASE_MS=30_000, GRACE_MS=200)
     field.wait_started(3)
     field.start(LEASE_MS=30_000)
