@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from harness.processes import marked
+
 from faults.peers import Peer
 
 RESTART = 0.5  # seconds until a worker that has exited is started again, as an init system would
@@ -30,22 +32,12 @@ class Process:
                 stderr=log,
                 start_new_session=True,
             )
-        self._mark = f"FAULTS_WORKER={name}\0".encode()
-        self._run = f"FAULTS_JOURNAL={journal}\0".encode()
+        self._mark = f"FAULTS_WORKER={name}".encode()
+        self._run = f"FAULTS_JOURNAL={journal}".encode()
 
     def tree(self) -> list[int]:
         """It and its descendants, those that have left its session included."""
-        found = []
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
-            try:
-                environment = (folder / "environ").read_bytes()
-            except OSError:
-                continue
-            if self._mark in environment and self._run in environment:
-                found.append(int(folder.name))
-        return found
+        return marked(self._mark, self._run)
 
     def signal_all(self, number: int) -> None:
         for pid in self.tree():

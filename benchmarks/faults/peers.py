@@ -9,20 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.environments import OURS, PEER, Environment
+from harness.environments import CELERY, OURS, PEER, RQ, STREAQ, Environment
 
 ADAPTERS = Path(__file__).resolve().parent / "adapters"
 SLOTS = 4  # jobs that one node runs at once
 LEASE = 5  # seconds; the lease, idle timeout or visibility timeout of whoever lets it be set
 CALL_SECONDS = 120
-
-STREAQ = Environment("streaq", ("streaq==7.2.0", "coredis==6.9.0"), ("streaq", "coredis", "anyio"))
-RQ = Environment("rq", ("rq==3.0.0", "redis==8.1.0"), ("rq", "redis"))
-CELERY = Environment(
-    "celery",
-    ("celery[redis]==5.7.0", "kombu==5.7.0", "redis==8.1.0"),
-    ("celery", "kombu", "billiard", "redis"),
-)
 
 
 class PeerError(RuntimeError):

@@ -1,4 +1,8 @@
-"""One virtual environment per side: both distributions import as ``ardiq``, so they can never share one."""
+"""One virtual environment per side, and every version that is pinned.
+
+ardiq of PyPI and this project import as ``ardiq``, and the others want different versions of the same
+libraries, so no two sides share an environment.
+"""
 
 from __future__ import annotations
 
@@ -66,12 +70,39 @@ class Environment:
         return dict(json.loads(done.stdout))
 
 
+REDIS = "redis==8.1.0"
+
 OURS = Environment(
     "ours",
-    ("-e", str(PROJECT), "django", "redis[hiredis]", "msgpack"),
+    (
+        "-e",
+        str(PROJECT),
+        "django==6.1.3; python_version >= '3.12'",
+        "django~=5.2.0; python_version < '3.12'",
+        REDIS,
+        "hiredis==3.5.0",
+        "msgpack==1.2.4",
+    ),
     ("django-ardiq", "django", "redis", "hiredis", "msgpack"),
 )
-PEER = Environment("peer", ("ardiq==1.2.0",), ("ardiq", "msgpack"))
+PEER = Environment("ardiq", ("ardiq==1.2.0", "msgpack==1.2.4"), ("ardiq", "msgpack"))
+VTASKS = Environment(
+    "vtasks",
+    ("django-vtasks[valkey]==3.2.0", "django==6.1.3"),
+    ("django-vtasks", "django-vcache", "django", "redis"),
+)
+STREAQ = Environment("streaq", ("streaq==7.2.0", "coredis==6.9.0"), ("streaq", "coredis", "anyio"))
+TASKIQ = Environment(
+    "taskiq", ("taskiq==0.13.0", "taskiq-redis==1.2.4", REDIS), ("taskiq", "taskiq-redis", "redis")
+)
+ARQ = Environment("arq", ("arq==0.28.0", "redis==5.3.1"), ("arq", "redis", "hiredis"))
+RQ = Environment("rq", ("rq==3.0.0", REDIS), ("rq", "redis"))
+CELERY = Environment(
+    "celery", ("celery[redis]==5.7.0", "kombu==5.7.0", REDIS), ("celery", "kombu", "billiard", "redis")
+)
+DRAMATIQ = Environment("dramatiq", ("dramatiq[redis]==2.2.1", REDIS), ("dramatiq", "redis"))
+HUEY = Environment("huey", ("huey==3.5.4", REDIS), ("huey", "redis"))
+CHARTS = Environment("charts", ("matplotlib==3.11.2",), ("matplotlib",))
 
 
 def base_python() -> str:

@@ -1,70 +1,141 @@
-"""Samples to medians, ratios and marks; as a table for people and a dict for JSON."""
+"""Samples to medians, ratios and marks: a dict for JSON, tables for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from harness.rows import ROWS, Metric, Sample
+from harness.metrics import Mark, Metric
 
-# row -> side -> samples, one per round
-Samples = Mapping[str, Mapping[str, list[Sample]]]
-
-
-def summary(samples: Samples) -> dict[str, Any]:
-    """Row -> metric -> unit, medians and samples of both sides, ratio ours : peer, mark and verdict."""
-    return {row: _row(ROWS[row].metrics, sides) for row, sides in samples.items() if any(sides.values())}
+PEER = "ardiq"
+NAMES = {"ours": "ours", "ardiq": "ardiq 1.2.0", "vtasks": "django-vtasks", "rq": "RQ", "celery": "Celery",
+         "dramatiq": "Dramatiq", "huey": "Huey"}  # fmt: skip
+Rows = Mapping[str, Any]
 
 
-def _row(metrics: tuple[Metric, ...], sides: Mapping[str, list[Sample]]) -> dict[str, Any]:
-    out = {}
+def summary(
+    title: str, metrics: Sequence[Metric], samples: Mapping[str, Sequence[Mapping[str, float]]]
+) -> dict[str, Any]:
+    """One row: its metrics with medians and samples of each side, ratio ours : peer, mark and verdict.
+
+    ``samples``: side -> its samples, one per round; a side without any does not appear.
+    """
+    figures: dict[str, Any] = {}
+    own = {
+        metric.name: median(sample[metric.name] for sample in samples["ours"])
+        for metric in metrics
+        if samples.get("ours") and all(metric.name in sample for sample in samples["ours"])
+    }
     for metric in metrics:
-        values = {side: [sample[metric.name] for sample in taken] for side, taken in sides.items() if taken}
-        medians = {side: median(found) for side, found in values.items()}
-        ratio = medians["ours"] / medians["peer"] if len(medians) == 2 and medians["peer"] else None
-        out[metric.name] = {
-            "unit": metric.unit,
-            "more_is_better": metric.more_is_better,
-            "medians": medians,
-            "samples": values,
-            "ratio": ratio,
-            "mark": metric.mark,
-            "mark_is_absolute": metric.absolute,
-            "met": metric.met(medians["ours"], ratio) if "ours" in medians else None,
+        values = {
+            side: found
+            for side, taken in samples.items()
+            if (found := [sample[metric.name] for sample in taken if metric.name in sample])
         }
-    return out
+        if values:
+            figures[metric.name] = _figure(metric, values, own)
+    return {"title": title, "figures": figures}
 
 
-def table(rows: Mapping[str, Any]) -> str:
-    """Markdown: one line per metric."""
+def _figure(metric: Metric, values: Mapping[str, list[float]], own: Mapping[str, float]) -> dict[str, Any]:
+    medians = {side: median(found) for side, found in values.items()}
+    both = "ours" in medians and medians.get(PEER)
+    mark = metric.mark
+    return {
+        "unit": metric.unit,
+        "more_is_better": metric.more_is_better,
+        "compared": metric.compared,
+        "medians": medians,
+        "samples": dict(values),
+        "ratio": medians["ours"] / medians[PEER] if both else None,
+        "mark": None if mark is None else mark.text(metric.more_is_better),
+        "reached": None if mark is None else _reached(mark, medians, own),
+        "met": None if mark is None else mark.met(metric.more_is_better, medians, own),
+    }
+
+
+def _reached(mark: Mark, medians: Mapping[str, float], own: Mapping[str, float]) -> float | None:
+    """Our figure in the terms of the mark."""
+    scale = 1.0 if not mark.of else own.get(mark.of[1:]) if mark.of[0] == "." else medians.get(mark.of)
+    return medians["ours"] / scale if scale and "ours" in medians else None
+
+
+def best(figure: Mapping[str, Any]) -> str:
+    pick = max if figure["more_is_better"] else min
+    return str(pick(figure["medians"], key=lambda side: figure["medians"][side]))
+
+
+def each(rows: Rows) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Row, its title, figure."""
+    for name, row in rows.items():
+        for figure in row["figures"].values():
+            yield name, row["title"], figure
+
+
+def pair_table(rows: Rows) -> str:
+    """Ours beside ardiq 1.2.0, with ranges, ratio and mark: one line per figure."""
     lines = [
-        "| row | unit | ours | (range) | peer | (range) | ours : peer | mark |",
+        "| row | figure | ours | (range) | ardiq 1.2.0 | (range) | ours : ardiq | mark |",
         "|---|---|--:|---|--:|---|--:|---|",
     ]
-    for name, metrics in rows.items():
-        for found in metrics.values():
-            cells = [name, found["unit"]]
-            for side in ("ours", "peer"):
-                values = found["samples"].get(side)
-                cells += [_number(found["medians"][side]), _range(values)] if values else ["", ""]
-            ratio = found["ratio"]
-            cells += [f"{ratio:.2f}x" if ratio is not None else "", _mark(found)]
-            lines.append("| " + " | ".join(cells) + " |")
+    for name, _, figure in each(rows):
+        cells = [name, figure["unit"]]
+        for side in ("ours", PEER):
+            values = figure["samples"].get(side)
+            cells += [number(figure["medians"][side]), spread(values)] if values else ["–", ""]
+        ratio = figure["ratio"]
+        cells += [f"{ratio:.2f}x" if ratio is not None else "", verdict(figure)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _mark(found: Mapping[str, Any]) -> str:
-    if found["mark"] is None:
+def field_table(rows: Rows, sides: Sequence[str], failed: Mapping[str, Mapping[str, str]]) -> str:
+    """Medians of every side, the best one bold: one line per figure. A dash is what a side does not have."""
+    lines = ["| row | figure | " + " | ".join(NAMES.get(side, side) for side in sides) + " |"]
+    lines.append("|---|---|" + "--:|" * len(sides))
+    for name, title, figure in each(rows):
+        cells = [_cell(figure, side, side in failed.get(name, {})) for side in sides]
+        lines.append(f"| {title} | {figure['unit']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(figure: Mapping[str, Any], side: str, failed: bool) -> str:
+    if side not in figure["medians"]:
+        return "failed" if failed else "–"
+    text = number(figure["medians"][side])
+    leads = figure["compared"] and len(figure["medians"]) > 1 and side == best(figure)
+    return f"**{text}**" if leads else text
+
+
+def spread_table(rows: Rows, sides: Sequence[str]) -> str:
+    """The least and the most of every median in ``field_table``."""
+    lines = ["| row | figure | " + " | ".join(NAMES.get(side, side) for side in sides) + " |"]
+    lines.append("|---|---|" + "--:|" * len(sides))
+    for _, title, figure in each(rows):
+        cells = [spread(figure["samples"].get(side, [])) or "–" for side in sides]
+        lines.append(f"| {title} | {figure['unit']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def verdict(figure: Mapping[str, Any]) -> str:
+    if figure["mark"] is None:
         return ""
-    sign = ">=" if found["more_is_better"] else "<="
-    text = f"{sign} {found['mark']:g}" + ("" if found["mark_is_absolute"] else "x")
-    return text + {True: " met", False: " **missed**", None: ""}[found["met"]]
+    reached = f", {figure['reached']:.3g}" if figure["reached"] is not None else ""
+    return (
+        figure["mark"]
+        + {True: f"{reached}: met", False: f"{reached}: **missed**", None: ": not measured"}[figure["met"]]
+    )
 
 
-def _range(values: list[float]) -> str:
-    return f"{_number(min(values))} to {_number(max(values))}" if len(values) > 1 else ""
+def missed(rows: Rows) -> list[str]:
+    """The figures whose mark was measured and not reached."""
+    return [f"{name}, {figure['unit']}" for name, _, figure in each(rows) if figure["met"] is False]
 
 
-def _number(value: float) -> str:
+def spread(values: Sequence[float]) -> str:
+    return f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
+
+
+def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -82,6 +82,10 @@ class Server:
         if int(self.info("server")["process_id"]) != self._process.pid:
             raise ServerError(f"another server listens on port {self.port}")
 
+    def reconnect(self) -> None:
+        self._socket.close()
+        self._connect(time.monotonic() + 5)
+
     def command(self, *words: str) -> str:
         parts = [word.encode() for word in words]
         body = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
