@@ -14,7 +14,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 
-from ardiq import leaving, outbox, transactions
+from ardiq import durability, leaving, outbox, transactions
 from ardiq.connection import Answer, Batch, Broker, is_new
 from ardiq.core.errors import BrokerError
 from ardiq.enqueuing import Enqueuable, Prepared, handle
@@ -26,8 +26,9 @@ from ardiq.store.newjobs import NewJob
 
 NOW = ""  # stands where the alias of a database stands for calls that leave at its commit
 
-Aside = tuple[str | None, bool]  # the alias of a database, and whether the calls go by its outbox
-When = tuple[str, bool]  # that alias, and whether the calls go by its outbox
+# The alias of a database, whether the calls go by its outbox, and what else they wait for
+Aside = tuple[str | None, bool, str | None]
+When = tuple[str, bool, str | None]
 
 
 class Batches:
@@ -72,7 +73,8 @@ class Batches:
     def _set_aside(self, call: Prepared) -> None:
         before = verbs.CHUNK * len(self._full) + len(self._jobs) + len(self.aside)
         target = call.target
-        how = (target.call_options.using, target.is_durable(self._own))
+        options = target.call_options
+        how = (options.using, target.is_durable(self._own), options.durability)
         self.aside.append((before, how, target, call.build(self._own)))
 
     def announce(self, ids: list[str], answers: list[Answer]) -> None:
@@ -146,6 +148,21 @@ class Rows(Batches):
         return map(partial(handle, self._own), (job[0] for job in self._jobs), answers)
 
 
+class Confirmed(Batches):
+    """Calls that wait until their jobs are somewhere else, too."""
+
+    def __init__(self, own: Broker) -> None:
+        super().__init__(own)
+        self._calls: list[tuple[Enqueuable[Any, Any], NewJob]] = []
+
+    def add(self, call: Prepared) -> None:
+        self._calls.append((call.target, call.build(self._own)))
+
+    def submit(self) -> Iterator[Job[Any]]:
+        answers = durability.put(self._own, self._calls)
+        return map(partial(handle, self._own), (job[0] for _, job in self._calls), answers)
+
+
 async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     own = owner.broker
     batches = Batches(own)
@@ -169,8 +186,10 @@ async def _put_aside(
     found: dict[int, Job[Any]] = {}
     for how in dict.fromkeys(how for _, how, _, _ in aside):
         mine = [(place, target, job) for place, one, target, job in aside if one == how]
-        using, durable = how
-        if durable:
+        using, durable, way = how
+        if way:
+            answers = await durability.put_async(own, [(target, job) for _, target, job in mine])
+        elif durable:
             answers = await outbox.put_async(own, [job for _, _, job in mine], using)
         else:
             calls = [(target, job) for _, target, job in mine]
@@ -193,12 +212,13 @@ def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
             when = when_of.get(call.target)
             if when is None:
                 when = when_of[call.target] = _when(call.target, own)
-                parts.setdefault(when, Rows(own, when[0]) if when[1] else Batches(own))
+                if when not in parts:
+                    parts[when] = _batches(own, when)
             parts[when].add(call)
             order.append(when)
     jobs: dict[When, Iterator[Job[Any]]] = {}
     for when, batches in parts.items():
-        using, durable = when
+        using, durable, _ = when
         waits = using != NOW and not durable
         if waits:
             transactions.at_commit(batches.leaving(), using)
@@ -211,11 +231,19 @@ def _taken_once(own: Broker) -> AbstractContextManager[None]:
     return own.carrier.once() if own.carrier is not None else nullcontext()
 
 
+def _batches(own: Broker, when: When) -> Batches:
+    using, durable, way = when
+    if way:
+        return Confirmed(own)
+    return Rows(own, using) if durable else Batches(own)
+
+
 def _when(target: Enqueuable[Any, Any], own: Broker) -> When:
     using = target.call_options.using or DEFAULT_DB_ALIAS
     if target.is_durable(own):
-        return using, True
-    return (using if target.waits_for_commit(own) else NOW), False
+        way = target.call_options.durability
+        return using, True, way
+    return (using if target.waits_for_commit(own) else NOW), False, None
 
 
 def check(owner: Owner, call: object) -> None:

@@ -21,6 +21,7 @@ from ardiq.propagation import carrier
 from ardiq.store import verbs
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
+from ardiq.store.confirming import AsyncConfirming, Confirming
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.store.newjobs import NewJob
@@ -59,6 +60,7 @@ class Broker:
         self.carrier = carrier(options.propagate) if options.propagate else None
         self.store = Store(self.endpoint)
         self.waiter = Waiter(self.endpoint, self.store, self.keys)
+        self.confirming = Confirming(self.store, self.keys)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBroker] = WeakKeyDictionary()
 
     def here(self) -> LoopBroker:
@@ -115,6 +117,7 @@ class LoopBroker:
         self._limit = limit
         self.store = AsyncStore(endpoint)
         self.waiter = AsyncWaiter(endpoint, self.store, keys)
+        self.confirming = AsyncConfirming(AsyncStore(endpoint), keys)
         self._gathered: list[tuple[NewJob, asyncio.Future[Answer]]] = []
         self._flying = False
         self._flight: asyncio.Task[None] | None = None

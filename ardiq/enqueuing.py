@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
-from ardiq import following, leaving, outbox, references, transactions
+from ardiq import durability, following, leaving, outbox, references, transactions
 from ardiq.connection import ID_SIZE, Answer, Broker, ids, is_new, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
 from ardiq.core.following import followers
@@ -115,7 +115,7 @@ class Enqueuable(Generic[P, R]):
         about = definition is not None and definition.subject
         simple = options is PLAIN and self.same is None and not about
         self.plain: bool | None = simple or None
-        self.durable = options.durable
+        self.durable = True if options.durability else options.durable
         if self.durable is None and options.on_commit is not False and definition is not None:
             self.durable = definition.durable
         self.start: Start | None = None
@@ -178,6 +178,8 @@ class Enqueuable(Generic[P, R]):
 
     async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
         if self.is_durable(broker):
+            if self.call_options.durability:
+                return handle(broker, job[0], (await durability.put_async(broker, [(self, job)]))[0])
             return handle(broker, job[0], (await outbox.put_async(broker, [job], self.call_options.using))[0])
         if self.call_options.on_commit:
             return handle(broker, job[0], (await sync_to_async(leaving.here)(broker, [(self, job)]))[0])
@@ -193,6 +195,8 @@ class Enqueuable(Generic[P, R]):
         broker = self.app.broker
         job = prepared.build(broker)
         if self.is_durable(broker):
+            if self.call_options.durability:
+                return handle(broker, job[0], durability.put(broker, [(self, job)])[0])
             return handle(broker, job[0], outbox.put(broker, [job], self.call_options.using)[0])
         if self.waits_for_commit(broker):
             leaving.at_commit(self, broker, job)
@@ -211,7 +215,7 @@ class Enqueuable(Generic[P, R]):
         announce(broker.options.queue, ((id, self.name, lane) for id in ids))
 
     def is_durable(self, broker: Broker) -> bool:
-        """Whether its jobs go by the outbox: by the call, else by the task, else by the queue."""
+        """Whether its jobs go by the outbox, or have a durability: by the call, the task or the queue."""
         if self.durable is None:
             return broker.options.durable and self.call_options.on_commit is not False
         return self.durable

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -24,7 +25,7 @@ from ardiq.core.errors import BrokerError, QueueFull
 from ardiq.signals import announce, job_enqueued
 from ardiq.store import verbs
 from ardiq.store.newjobs import NewJob
-from ardiq.store.pushes import name_in, pushed, unfolded
+from ardiq.store.pushes import name_in, pushed, told, unfolded
 
 if TYPE_CHECKING:
     from ardiq.tables import Outbox
@@ -88,8 +89,7 @@ class Parcel:
             error = surprise
         if error is not None:
             self._stays(error, len(answers))
-        self._delete(len(answers))
-        self._announce(answers)
+        self._announce(answers, self._delete(len(answers)))
         return answers + self._unanswered()[len(answers) :]
 
     async def push_async(self) -> list[Answer]:
@@ -103,9 +103,9 @@ class Parcel:
                 answers += await here.store.run(verbs.enqueue(self.broker.keys, jobs, self.broker.limit))
         except Exception as error:
             self._stays(error, len(answers))
-        await sync_to_async(self._delete, thread_sensitive=True)(len(answers))
+        gone = await sync_to_async(self._delete, thread_sensitive=True)(len(answers))
         if job_enqueued.receivers:
-            await sync_to_async(self._announce)(answers)
+            await sync_to_async(self._announce)(answers, gone)
         return answers + self._unanswered()[len(answers) :]
 
     def _chunks(self) -> Iterator[list[NewJob]]:
@@ -132,18 +132,28 @@ class Parcel:
         surprise = None if isinstance(error, BrokerError) else error
         log.warning("%s%s: left in the outbox for a worker to push. %s", what, more, error, exc_info=surprise)
 
-    def _announce(self, answers: list[Answer]) -> None:
-        if job_enqueued.receivers:
-            new = (row for row, answer in zip(self.rows, answers, strict=False) if is_new(answer))
-            announce(self.broker.options.queue, ((row.job, row.task, row.lane) for row in new))
+    def _announce(self, answers: list[Answer], gone: int) -> None:
+        """Tell of what is new. The relay that meets rows which are not gone shall not tell of them again."""
+        if not job_enqueued.receivers:
+            return
+        new = (row for row, answer in zip(self.rows, answers, strict=False) if is_new(answer))
+        announce(self.broker.options.queue, ((row.job, row.task, row.lane) for row in new))
+        for start in range(gone, len(answers), verbs.CHUNK):
+            rows = self.rows[start : min(start + verbs.CHUNK, len(answers))]
+            with suppress(BrokerError):
+                self.broker.store.run_many([told(self.broker.keys, row.id) for row in rows])
 
-    def _delete(self, count: int) -> None:
+    def _delete(self, count: int) -> int:
+        """Delete the first rows. Answers how many of them are gone; the relay pushes the others again, which
+        makes no second job."""
+        gone = 0
         try:
             for rows in _parted(self.rows[:count]):
                 delete([row.id for row in rows], self.using)
+                gone += len(rows)
         except (DatabaseError, InterfaceError) as error:
-            # Pushed again by the relay, to no effect.
             log.warning("Rows of the outbox that were pushed could not be deleted: %s", error)
+        return gone
 
 
 def _push_together(parcels: list[Parcel]) -> tuple[int, None]:

@@ -15,6 +15,7 @@ from ardiq.core.job import check_id
 from ardiq.core.reference import Reference, subject_meta
 from ardiq.core.registry import NEVER_NEGATIVE, UniqueKey, check_unique
 from ardiq.core.retry import TEN_YEARS_MS
+from ardiq.store.confirming import WAYS
 from ardiq.transactions import check_alias, localised
 
 
@@ -36,6 +37,7 @@ class CallOptions:
     replace: bool = False
     on_commit: bool | None = None
     durable: bool | None = None
+    durability: str | None = None
     using: str | None = None
     headers: Mapping[str, str] | None = None
     keep_logs: bool | None = None
@@ -87,6 +89,15 @@ def checked(
         raise ValueError(
             "durable=True and on_commit=False were both given; a durable call is part of the transaction."
         )
+    if merged.durability is not None:
+        if merged.durability not in WAYS:
+            raise ValueError(f"durability={merged.durability!r}: give 'replica' or 'fsync'.")
+        if merged.durable or merged.on_commit:
+            other = "durable" if merged.durable else "on_commit"
+            raise ValueError(
+                f"durability={merged.durability!r} and {other}=True were both given; it is waited for "
+                "by whoever enqueues now."
+            )
     if merged.unique_until not in (None, "start", "done"):
         raise ValueError(f"unique_until={merged.unique_until!r}: give 'start' or 'done'.")
     if merged.headers is not None:

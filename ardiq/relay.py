@@ -82,7 +82,9 @@ class Relay:
     def here(self) -> int:
         """Push everything in the thread of the caller and in its transaction, as a test wants it. Answers how
         many rows. Raises DatabaseError."""
-        return sum(self._sweep(alias, timedelta(0)) for alias in connections if self._has_tables(alias))
+        pushed = sum(self._sweep(alias, timedelta(0)) for alias in connections if self._has_tables(alias))
+        self._announce()
+        return pushed
 
     def turn(self, grace: timedelta) -> int:
         """Push what is due in every database. Answers how many rows; failures are logged and counted."""

@@ -1,9 +1,9 @@
 """Django signals of what happens to jobs. Each is sent with ``sender``, the task (None for one that this
 process does not know), and ``event``, an ardiq.core.events.Event.
 
-``job_enqueued`` is sent where a job is enqueued, the others in the worker that runs it: by a thread of its
-own, one after the other, so that a receiver may use the ORM and holds up no job. A receiver that raises is
-logged and changes nothing; without receivers nothing is done.
+``job_enqueued`` is sent where a job is enqueued, and for occurrences, like the others, in a worker: by a
+thread of its own, one after the other, so that a receiver may use the ORM and holds up no job. A receiver
+that raises is logged and changes nothing; without receivers nothing is done.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ job_crashed = Signal()
 admin_action = Signal()
 
 _SIGNALS = {
+    events.ENQUEUED: job_enqueued,
     events.STARTED: job_started,
     events.SUCCEEDED: job_succeeded,
     events.RETRIED: job_retried,

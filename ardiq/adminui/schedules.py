@@ -178,7 +178,10 @@ class ScheduleAdmin(ControlAdmin):
         state = schedule.seen.state
         if not state.last_id:
             return format_html("{}", times.NOTHING)
-        shown = badge(state.ended_status) if state.ended_status else mark("quiet", _("not ended yet"))
+        if state.ended_status == recurring.DELETED:
+            shown = mark("quiet", _("deleted"))
+        else:
+            shown = badge(state.ended_status) if state.ended_status else mark("quiet", _("not ended yet"))
         return format_html(
             '<a href="{}">{}</a>', self.url("change", quote(state.last_id), model="job"), shown
         )

@@ -39,6 +39,18 @@ class NotEnqueued(BrokerError):
         self.ids = list(ids)
 
 
+class NotDurable(BrokerError):
+    """The jobs are stored, but it was not confirmed in time that they are anywhere else.
+
+    ``ids``: theirs, in the order of the calls. They run like any others, unless the server is lost first.
+    Enqueuing them again under these ids makes no second job while they are there.
+    """
+
+    def __init__(self, message: str | None = None, ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.ids = list(ids)
+
+
 class UnsafeServer(ArdiqError):
     """The server throws away live jobs when its memory is full; set maxmemory-policy to noeviction."""
 

@@ -145,6 +145,20 @@ class AsyncStore:
             return await self.run(call)
         return await self._again(call, reply) if isinstance(reply, Refusal) else call.decode(reply)
 
+    async def run_on_one(self, calls: Iterable[Call]) -> list[Any]:
+        """Run calls on one connection, for those that are about the ones before them. Raises what the first
+        is refused with."""
+        calls = list(calls)
+        try:
+            link = await self.open()
+            replies = await asyncio.gather(*(link.send(call.packed()) for call in calls))
+        except ConnectionError as error:
+            raise self.endpoint.unreachable(error) from error
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, Refusal):
+                raise refused(str(reply), command=call.name)
+        return [call.decode(reply) for call, reply in zip(calls, replies, strict=True)]
+
     async def run_many(self, calls: Iterable[Call]) -> list[Any]:
         """Run calls in one round trip, answers in order. Not atomic across calls."""
         return list(await asyncio.gather(*(self.run(call) for call in calls)))

@@ -64,6 +64,16 @@ class Store:
         replies = self._exchange([call.packed() for call in calls])
         return self._decoded(calls, replies)
 
+    def run_on_one(self, calls: Iterable[Call]) -> list[Any]:
+        """Run calls on one connection, for those that are about the ones before them. Raises what the first
+        is refused with."""
+        calls = list(calls)
+        replies = self._exchange([call.packed() for call in calls])
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, Exception):
+                raise refused(str(reply), reply, call.name) from reply
+        return [call.decode(reply) for call, reply in zip(calls, replies, strict=True)]
+
     def run_each(self, calls: Iterable[Call]) -> Iterator[Any]:
         """Run a stream of calls, one ahead of the reply: the server always has the next one at hand."""
         flights: deque[tuple[Call, Any]] = deque()

@@ -22,7 +22,10 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``series:<hash>``     string  start of a series of debounced calls, ms; expires when the series has to end
 ``subject:<hash>``    zset    id -> enqueued, ms: jobs about one object, the newest 1,000; may hold ids of
                               jobs that are gone. Expires when it has had no new job for long
-``pushed:<row>``      string  the id of the job that this row of an outbox became; expires after an hour
+``pushed:<row>``      string  the id of the job that this row of an outbox became, or '' when that has been
+                              told and the row is still there; expires after an hour
+``confirmed``         string  written before the server is asked who else has what it stored; expires
+                              after a second
 ``spent``             zset    calls whose jobs left nothing -> end, ms; expires ten seconds after the last
 ``cron``              hash    up to where each recurring task has fired, its last job, if it is paused
 ``paused``            hash    'queue' or lane:<lane> -> since when, by whom, why: it hands out no jobs
@@ -53,7 +56,7 @@ TYPES = {
     "series:": "string", "waiters": "hash", "aborts": "zset", "cron": "hash", "progress:": "string",
     "logs:": "string", "fingerprints": "hash", "letters:": "zset", "group:": "hash", "groups": "zset",
     "pushed:": "string", "spent": "zset", "subject:": "zset", "paused": "hash", "again:": "string",
-    "bulk:": "hash", "bulks": "zset",
+    "bulk:": "hash", "bulks": "zset", "confirmed": "string",
     "stats:": "hash", "sums:": "hash", "totals": "hash", "counted": "zset",
 }  # fmt: skip
 
@@ -115,11 +118,18 @@ class Keys:
     def bulks(self) -> str:
         return f"{self.prefix}bulks"
 
+    @property
+    def confirmed(self) -> str:
+        return self.prefix + "confirmed"
+
     def bulk(self, id: str) -> str:
         return f"{self.prefix}bulk:{id}"
 
     def again(self, id: str) -> str:
         return f"{self.prefix}again:{id}"
+
+    def pushed(self, row: str) -> str:
+        return f"{self.prefix}pushed:{row}"
 
     def stats(self, minute: int) -> str:
         return f"{self.prefix}stats:{minute}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ardiq.core.job import tail
+from ardiq.store.keys import Keys
 from ardiq.store.newjobs import NewJob
+from ardiq.store.scripts import Call
 
 
 def unfolded(job: NewJob) -> tuple[str, str, str, bytes]:
@@ -15,6 +17,11 @@ def unfolded(job: NewJob) -> tuple[str, str, str, bytes]:
 def name_in(tail: bytes) -> str:
     """The name of the task in a tail."""
     return tail.split(b"\n", 2)[1].decode()
+
+
+def told(keys: Keys, row: str) -> Call:
+    """What came of the push of a row was told, and the row is still there: its next push is no news."""
+    return Call(("SET", keys.pushed(row), "", "XX", "KEEPTTL"), bool)
 
 
 def pushed(job: tuple[str, str, str, bytes], row: str, age_ms: int) -> NewJob:

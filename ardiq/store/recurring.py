@@ -14,6 +14,7 @@ from typing import Any
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, Part, ahead, script
 
+DELETED = "deleted"  # how a job ended that was removed before it ran; all the other ways are a JobStatus
 NOBODY = "1"  # who has paused a schedule, where that is not known
 
 Offer = tuple[str, int, str, str, str, str, bytes]
@@ -65,7 +66,7 @@ def resume(keys: Keys, name: str) -> Call:
 
 def ended(keys: Keys, name: str, id: str, status: str, at: int) -> Call:
     """Note how the last job of a schedule ended, for people. Another job of its task changes nothing."""
-    return script("ended").call(keys.prefix, [name, id, f"{status} {at} {id}"], bool)
+    return script("ended").call(keys.prefix, [name, id, status, at], bool)
 
 
 def states(keys: Keys, names: Sequence[str]) -> Call:

@@ -11,7 +11,9 @@ import logging
 import random
 from typing import Protocol
 
+from ardiq.core import events
 from ardiq.core.errors import BrokerError
+from ardiq.core.events import Event, Events
 from ardiq.core.job import BYTES_OF, ENDED
 from ardiq.core.recurrence import Recurrence
 from ardiq.store import recurring
@@ -40,8 +42,11 @@ class Timetables(Protocol):
 class Schedule:
     """Runs until it is cancelled."""
 
-    def __init__(self, store: AsyncStore, keys: Keys, clock: Clock, timetables: Timetables) -> None:
+    def __init__(
+        self, store: AsyncStore, keys: Keys, clock: Clock, timetables: Timetables, events: Events
+    ) -> None:
         self._store, self._keys, self._clock, self._timetables = store, keys, clock, timetables
+        self._events = events
         self._recurrences: list[Recurrence] = []
         self._marks: dict[str, int] = {}
         self._names: frozenset[str] = frozenset()
@@ -93,11 +98,14 @@ class Schedule:
             offers = [(one.name, at, one.overlap, *self._timetables.make(one)) for one, at in part]
             now, answers = await self._store.run(recurring.offer(self._keys, offers))
             self._clock.set(now)
-            for (one, at), answer in zip(part, answers, strict=True):
+            for (one, at), offer, answer in zip(part, offers, answers, strict=True):
                 if answer != "early":
                     self._marks[one.name] = max(at, self._marks[one.name])
                 if answer == "busy":
                     log.info("%s is skipped this time: the last one has not ended.", one.name)
+                if answer == "fired" and events.ENQUEUED in self._events.wanted:
+                    id, lane = offer[3:5]
+                    self._events.emit(Event(events.ENQUEUED, id, one.name, self._keys.queue, lane))
 
     def _until_next(self) -> float:
         now = self._clock.now()

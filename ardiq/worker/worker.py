@@ -161,7 +161,7 @@ class Worker:
         )  # fmt: skip
         judge = Judge(self.name, options, self._codec, self._clock, self._settler, self._hooks, self.events)
         if self._timetables is not None:
-            self._schedule = Schedule(self._commit, self.keys, self._clock, self._timetables)
+            self._schedule = Schedule(self._commit, self.keys, self._clock, self._timetables, self.events)
         runner = Runner(options, self._codec, self._clock, self._around, judge, self._reports)
         thread_ends = self._around.thread_ends if self._around else lambda: None
         apart = outside(

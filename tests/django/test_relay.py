@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -95,6 +96,52 @@ def test_a_row_that_comes_again_is_told_once(
             patched.setattr(relay.outbox, "delete", fails)
             assert found.turn(NOW) == 0
         assert found.turn(NOW) == 2
+    finally:
+        job_enqueued.disconnect(listen)
+    assert heard == ids
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_row_that_its_writer_could_not_delete_is_told_once(
+    app: Ardiq, stored: Stored, monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    """D4: its writer has pushed it and told of it; the relay that meets it later does not tell again."""
+    heard: list[str] = []
+
+    def listen(sender: object, event: Event, **kwargs: object) -> None:
+        heard.append(event.id)
+
+    def fails(ids: object, using: str) -> None:
+        raise DatabaseError("gone away")
+
+    task: Task[..., Any] = app.task(name="t", durable=True)(lambda: None)
+
+    async def enqueue() -> Job[Any]:
+        return await task.enqueue()
+
+    job_enqueued.connect(listen)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(relay.outbox, "delete", fails)
+            job = async_to_sync(enqueue)() if is_async else task.enqueue_sync()
+        assert rows() == heard == [job.id]
+        assert Relay(app.options).turn(NOW) == 1
+    finally:
+        job_enqueued.disconnect(listen)
+    assert (heard, stored(), rows()) == ([job.id], {job.id}, [])
+
+
+def test_what_is_pushed_in_a_test_is_told(app: Ardiq, leave: Leave) -> None:
+    """D4, D6: job_enqueued is sent of what run_jobs() pushes, as of what a worker does."""
+    heard: list[str] = []
+
+    def listen(sender: object, event: Event, **kwargs: object) -> None:
+        heard.append(event.id)
+
+    ids = leave(2)
+    job_enqueued.connect(listen)
+    try:
+        assert Relay(app.options).here() == 2
     finally:
         job_enqueued.disconnect(listen)
     assert heard == ids

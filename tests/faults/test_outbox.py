@@ -23,7 +23,7 @@ from tests.faults.netproxy import Network
 from tests.ledger import PLACES
 from tests.workers import ROOT, Process, Workers, until
 
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("sqlite", "postgresql", "mariadb")
 SHORT = {"LEASE_MS": 1_000, "CONCURRENCY": 2, "CRASH_LIMIT": 200}
 
 
@@ -161,7 +161,7 @@ def redis_is_away(ledger: Ledger, network: Network, seconds: float, how: str) ->
     until(lambda: len(ledger.numbers("ardiq_outbox", "job")) > 20, 60, "rows that wait")
     (network.accept if how == "refuse" else network.heal)()
     longest, number = map(int, ledger.end(web).split())
-    entered = ledger.complete()
+    entered = ledger.complete(600)
     assert set(entered.values()) == {1}
     assert longest < 8_000, "a request has waited for Redis more than once"
     print(f"{number} transactions, {len(entered)} entries, each once; the longest took {longest} ms")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ardiq import Ardiq, BrokerError, overview
+from ardiq.core.errors import NotDurable
 from ardiq.core.job import JobStatus
 from ardiq.store import fsck, inspector, verbs
 from ardiq.store.client import Store
@@ -67,7 +68,8 @@ def used() -> set[str]:
         calls = re.findall(r"""(?:Call\(\(|pack\(|send_command\()"([A-Z]+)""", path.read_text("utf-8"))
         calls += re.findall(r'"([ZHS]SCAN)"', path.read_text("utf-8"))
         found |= {name.lower() for name in calls}
-    return found - {"sentinel", "config", "acl"}  # for sentinels; asked by ardiq_check, which may be refused
+    # For sentinels; asked by ardiq_check, which may be refused; for calls that ask for ``durability``.
+    return found - {"sentinel", "config", "acl", "wait", "waitaof"}
 
 
 def test_what_is_granted_is_what_is_used() -> None:
@@ -124,6 +126,23 @@ def test_the_producer(url: str, boss: Ardiq) -> None:
     with pytest.raises(Refused):
         jobs[0].result_sync(timeout=1)
     assert boss.queue_size_sync() == len(jobs) - 1, "what was refused has changed nothing"
+
+
+def test_what_waiting_for_a_second_place_needs(url: str) -> None:
+    """S5, B1: without the right nothing is stored; with those of the page it is asked for."""
+    app = Ardiq(QUEUE, LANES, of("ardiq-producer", "another-long-password", url))
+    task = app.ref("t").options(durability="replica")
+    with pytest.raises(Denied, match="WAIT"):
+        task.enqueue_sync()
+    assert app.queue_size_sync() == 0
+    with admin(url) as client:
+        client.execute_command("ACL", "SETUSER", "ardiq-producer", "+wait", f"~{app.broker.keys.confirmed}")
+        try:
+            with pytest.raises(NotDurable):  # there is no replica here
+                task.enqueue_sync()
+        finally:
+            client.execute_command("ACL", "SETUSER", "ardiq-producer", "-wait")
+    assert app.queue_size_sync() == 1
 
 
 def test_groups_for_users_who_may_do_less(url: str, boss: Ardiq) -> None:

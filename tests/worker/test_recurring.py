@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from ardiq import Ardiq
+from ardiq import Ardiq, Job, current_job
 from ardiq.core.cron import Timetable
 from ardiq.core.errors import UnknownTask
+from ardiq.core.events import Event, Events
 from ardiq.core.recurrence import Recurrence
 from ardiq.equipment import Timetables
+from ardiq.signals import job_enqueued
 from ardiq.store import recurring
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.keys import Keys
@@ -100,7 +102,9 @@ def test_twenty_workers_on_wrong_clocks(app: Ardiq, monkeypatch: pytest.MonkeyPa
     async def work() -> None:
         stores = [AsyncStore(app.broker.endpoint) for _ in clocks]
         crew = [
-            asyncio.ensure_future(Schedule(store, app.broker.keys, clock, Timetables(app.queue_name)).run())
+            asyncio.ensure_future(
+                Schedule(store, app.broker.keys, clock, Timetables(app.queue_name), Events()).run()
+            )
             for store, clock in zip(stores, clocks, strict=True)
         ]
         while len([word for _, word in answers if word == "fired"]) < 5:
@@ -187,6 +191,59 @@ def test_a_run_its_job_and_its_outcome_belong_together(app: Ardiq) -> None:
     second = told()[1]
     assert first != second and told() == (start - 7_000, second, "")
     assert not ends(first, "failed") and told() == (start - 7_000, second, "")
+
+
+def test_an_occurrence_that_never_ran_has_ended(app: Ardiq) -> None:
+    """G6: stopped or removed while it waits, there is no worker that tells how it ended."""
+    app.cron(every=60, name="t")(lambda: None)
+    start = now(app)
+
+    def outcome(n: int) -> tuple[str, str, bool]:
+        assert offered(app, "t", start - 9 + n) == "fired"
+        [state] = app.schedules_sync()
+        job = Job[Any](state.last_job, app.broker)
+        other = app.run_now_sync("t")
+        assert other.abort_sync() and other.delete_sync()
+        [state] = app.schedules_sync()
+        before = state.last_status
+        if n == 0:
+            assert job.abort_sync()
+        elif n == 1:
+            assert job.delete_sync()
+        else:
+            assert app.purge_waiting_sync("default") == 1
+        [state] = app.schedules_sync()
+        assert state.last_job == job.id
+        return before, state.last_status, start <= state.last_ended_at <= now(app)
+
+    assert [outcome(n) for n in range(3)] == [
+        ("", "aborted", True), ("", "deleted", True), ("", "deleted", True),
+    ]  # fmt: skip
+
+
+def test_whoever_listens_hears_of_occurrences(app: Ardiq, working: Make) -> None:
+    """G1, H8: job_enqueued is sent for each, once, by the worker whose offer was taken."""
+    heard: list[tuple[Any, str, str, str]] = []
+
+    def listen(sender: object, event: Event, **kwargs: object) -> None:
+        heard.append((sender, event.id, event.name, event.lane))
+
+    ran: list[str] = []
+
+    @app.cron(every=1, overlap="queue", name="beat", priority="high")
+    def beat() -> None:
+        job = current_job()
+        assert job is not None
+        ran.append(job.id)
+
+    job_enqueued.connect(listen)
+    try:
+        with working(), working():
+            until(lambda: len(ran) >= 3, 20)
+    finally:
+        job_enqueued.disconnect(listen)
+    assert {(sender, name, lane) for sender, _, name, lane in heard} == {(beat, "beat", "high")}
+    assert sorted(id for _, id, _, _ in heard) == sorted(ran)
 
 
 def test_a_state_of_an_earlier_release(app: Ardiq, redis_url: str) -> None:

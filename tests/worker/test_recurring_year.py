@@ -16,6 +16,7 @@ import pytest
 
 from ardiq import Ardiq
 from ardiq.core.cron import Timetable
+from ardiq.core.events import Events
 from ardiq.core.job import tail, tail_start
 from ardiq.core.recurrence import GRACE_MS, MOST_MISSED, Recurrence
 from ardiq.store import recurring
@@ -141,7 +142,7 @@ class Sim:
     async def _work(self) -> None:
         store = AsyncStore(self._app.broker.endpoint)
         with suppress(Over):
-            await Schedule(store, self._keys, self._time, self).run()
+            await Schedule(store, self._keys, self._time, self, Events()).run()
         store.close()
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ elseif letter ~= 'Q' and letter ~= 'D' then
 end
 
 -- WITH tally
+-- WITH occurrence
 
 local lane, name, unique, stop = texts(record)
 if letter == 'D' then
@@ -57,6 +58,7 @@ redis.call('ZREM', prefix .. 'aborts', id)
 if unique ~= '' then
   release(unique, id)
 end
+occurrence_ended(name, id, 'aborted', now)
 pcall(tally, now, { lane, name, 'A 1' })
 notify({ id })
 return 1

@@ -8,6 +8,9 @@
 
 -- WITH opening
 
+-- WITH occurrence
+
+local now = clock()
 local ENDED = { S = 'succeeded', F = 'failed', A = 'aborted', X = 'expired' }
 local out, gone, left = {}, {}, {}
 for i = 2, #ARGV do
@@ -18,9 +21,10 @@ for i = 2, #ARGV do
   if not letter or letter == 'R' or (ARGV[1] ~= '' and not string.find(ARGV[1], letter, 1, true)) then
     out[i - 1] = 0
   else
-    local lane, _, unique = texts(record)
+    local lane, name, unique = texts(record)
     if letter == 'D' or letter == 'Q' then
       open_window(id)
+      occurrence_ended(name, id, 'deleted', now)
     end
     if letter == 'D' then
       redis.call('ZREM', prefix .. 'scheduled', id)

@@ -12,7 +12,7 @@
 --   in favour of this one, which is due that long after the first of them at the latest (0: whenever), with the
 --   outcome that stands, so many bytes long, behind the record in tail
 -- RETURNS 1000 * now + how many, when all were stored; else a list: 1 stored (or stored before by this very
---   call), 0 the id is taken, or the id of the job that holds the unique slot or the window, and at its end now;
+--   call), 0 the id is taken, or the row is known to have been pushed, or the id of the job that holds the unique slot or the window, and at its end now;
 --   the error QUEUEFULL <queue> <jobs that wait> <jobs that are new> <limit> when nothing was stored because of
 --   the limit. now: epoch ms, the time at which they were enqueued
 -- WHY one script: the id, the unique slot and the place in a lane are taken together or not at all; a
@@ -197,7 +197,8 @@ end
 local function store(id, lane, options, tail)
   local mode, time, flags, ttl, unique, row, age, subject, life = parts(options)
   if row and not redis.call('SET', prefix .. 'pushed:' .. row, id, 'NX', 'PX', REMEMBERED) then
-    return 1
+    -- Emptied by whoever could not delete the row: what its push came to has been told.
+    return redis.call('GET', prefix .. 'pushed:' .. row) == '' and 0 or 1
   end
   local enqueued = now - (age or 0)
   local due = due_of(time, enqueued)

@@ -10,6 +10,8 @@
 
 -- WITH opening
 
+-- WITH occurrence
+
 local place, most, now = ARGV[1], tonumber(ARGV[2]), clock()
 local key = prefix .. place
 local LETTER = { succeeded = 'S', failed = 'F', aborted = 'A', expired = 'X' }
@@ -28,9 +30,10 @@ if #ids > 0 and not lane then
 end
 
 local gone, keys, left = {}, {}, {}
+local has_occurrences = redis.call('EXISTS', prefix .. 'cron') == 1
 for _, id in ipairs(ids) do
   local record = redis.call('GETRANGE', prefix .. 'job:' .. id, 0, 639)
-  local own, _, unique = texts(record)
+  local own, name, unique = texts(record)
   -- A lane may hold ids of jobs that are elsewhere by now, and a list ids that have begun another life.
   if string.sub(record, 1, 1) == letter and (not lane or own == lane) then
     gone[#gone + 1] = id
@@ -42,6 +45,9 @@ for _, id in ipairs(ids) do
     end
     if not status then
       open_window(id)
+      if has_occurrences then
+        occurrence_ended(name, id, 'deleted', now)
+      end
     end
   end
   if letter == 'F' then
