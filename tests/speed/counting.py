@@ -1,0 +1,76 @@
+"""Counts what Python does: bytecode instructions, and calls of functions of Python and of C, in all threads.
+
+Both are the same on every machine at any load, as far as the program itself takes the same way.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+Counts = dict[str, int]
+TOOL = 4  # of sys.monitoring: one that has no use of its own
+
+
+def counted(run: Callable[[], Any]) -> Counts:
+    """Run something: how many instructions and calls it takes."""
+    return _monitored(run) if sys.version_info >= (3, 12) else _traced(run)
+
+
+def _monitored(run: Callable[[], Any]) -> Counts:
+    if sys.version_info < (3, 12):  # for the type checker, which knows this form alone
+        raise NotImplementedError
+    counts = {"instructions": 0, "calls": 0}
+
+    def instruction(_: Any, __: int) -> None:
+        counts["instructions"] += 1
+
+    def call(_: Any, __: int, ___: Any, ____: Any) -> None:
+        counts["calls"] += 1
+
+    monitoring = sys.monitoring
+    events = monitoring.events
+    monitoring.use_tool_id(TOOL, "ardiq speed")
+    try:
+        monitoring.register_callback(TOOL, events.INSTRUCTION, instruction)
+        monitoring.register_callback(TOOL, events.CALL, call)
+        monitoring.set_events(TOOL, events.INSTRUCTION | events.CALL)
+        run()
+    finally:
+        monitoring.set_events(TOOL, events.NO_EVENTS)
+        monitoring.register_callback(TOOL, events.INSTRUCTION, None)
+        monitoring.register_callback(TOOL, events.CALL, None)
+        monitoring.free_tool_id(TOOL)
+    return counts
+
+
+def _traced(run: Callable[[], Any]) -> Counts:
+    counts = {"instructions": 0, "calls": 0}
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "call":
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif event == "opcode":
+            counts["instructions"] += 1
+        return trace
+
+    def profile(_: FrameType, event: str, __: Any) -> None:
+        if event in ("call", "c_call"):
+            counts["calls"] += 1
+
+    hooks: list[Any] = [sys.gettrace(), sys.getprofile()]
+    threading.settrace(trace)
+    threading.setprofile(profile)
+    sys.settrace(trace)
+    sys.setprofile(profile)
+    try:
+        run()
+    finally:
+        sys.setprofile(hooks[1])
+        sys.settrace(hooks[0])
+        for unset in (threading.setprofile, threading.settrace):
+            unset(None)  # type: ignore[arg-type]
+    return counts
