@@ -16,7 +16,6 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 # Text and marks have a contrast of 4.5 : 1 and more on the white and the near-black of common pages.
 THEMES = {
@@ -56,48 +55,55 @@ SHEETS = {
 }  # fmt: skip
 
 
-def bars(
+def panel(
     axes: Axes, title: str, figure: dict[str, Any], names: dict[str, str], theme: dict[str, str]
 ) -> None:
-    """Best on top; the thin line is from the least to the most. Scaled by powers of ten where it must be."""
+    """Best on top; the thin line is from the least to the most.
+
+    Bars, whose lengths can be compared; dots on a scale of powers of ten where most bars would be too short.
+    """
     more = figure["more_is_better"]
     order = sorted(figure["medians"], key=lambda side: figure["medians"][side], reverse=not more)
     values = [figure["medians"][side] for side in order]
-    samples = [figure["samples"][side] for side in order]
-    errors = [
-        [value - min(found) for value, found in zip(values, samples, strict=True)],
-        [max(found) - value for value, found in zip(values, samples, strict=True)],
-    ]
+    least, most = ([pick(figure["samples"][side]) for side in order] for pick in (min, max))
     colors = [theme["ours"] if side == "ours" else theme["others"] for side in order]
-    labels = [names.get(side, side) for side in order]
-    axes.barh(
-        labels, values, color=colors, height=0.72, xerr=errors, ecolor=theme["text"], error_kw={"lw": 0.8}
-    )
-    wide = max(values) > 50 * min(values)
+    places = range(len(order))
+    wide = max(values) > 50 * min(values) > 0
     if wide:
         axes.set_xscale("log")
-        axes.set_xlim(min(values) / 2, max(values) * 4)
+        axes.set_xlim(min(least) / 2, max(most) * 4)
+        axes.hlines(places, min(least) / 2, max(most) * 4, color=theme["faint"], lw=0.8, zorder=1)
+        axes.scatter(values, places, color=colors, s=42, zorder=3)
     else:
-        axes.set_xlim(0, max(max(found) for found in samples) * 1.22)
-    for place, (value, found) in enumerate(zip(values, samples, strict=True)):
+        axes.set_xlim(0, max(most) * 1.22)
+        axes.barh(places, values, color=colors, height=0.72)
+    axes.hlines(places, least, most, color=theme["text"], lw=0.8, zorder=4)
+    for place, value, end in zip(places, values, most, strict=True):
         text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-        axes.annotate(text, (max(found), place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(
+            text, (end, place), (6, 5 if wide else 0), textcoords="offset points", va="center", fontsize=8
+        )
     better = "more" if more else "less"
     scale = ", log scale" if wide else ""
     axes.set_title(f"{title}\n{figure['unit']} ({better} is better{scale})", loc="left", fontsize=9)
-    axes.tick_params(length=0, labelsize=8)
+    axes.set_yticks(places, [names.get(side, side) for side in order])
+    axes.tick_params(length=0, which="both", labelsize=8)
     axes.tick_params(axis="x", labelbottom=False, which="both")
-    axes.minorticks_off()
     for name, spine in axes.spines.items():
-        spine.set_visible(name == "left")
+        spine.set_visible(name == "left" and not wide)
     for label in axes.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() == "ours" else "normal")
 
 
-def sheet(
-    title: str, panels: list[tuple[str, dict[str, Any]]], names: dict[str, str], theme: dict[str, str]
-) -> Figure:
+def draw(
+    path: Path,
+    title: str,
+    panels: list[tuple[str, dict[str, Any]]],
+    names: dict[str, str],
+    theme: dict[str, str],
+) -> None:
     colors = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), theme["text"])
+    # Text stays text: it can be found, read aloud and copied, and the files are small.
     style = {
         "svg.fonttype": "none",
         "svg.hashsalt": "ardiq",
@@ -107,15 +113,16 @@ def sheet(
     most = max(len(figure["medians"]) for _, figure in panels)
     lines = (len(panels) + 1) // 2
     with mpl.rc_context({**colors, **style}):
-        figure, grid = plt.subplots(
-            lines, 2, figsize=(9, lines * (0.75 + 0.24 * most) + 0.4), squeeze=False, layout="constrained"
-        )
+        size = (9, lines * (0.75 + 0.24 * most) + 0.4)
+        figure, grid = plt.subplots(lines, 2, figsize=size, squeeze=False, layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.12)
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for axes, (name, found) in zip(grid.flat, panels, strict=False):
-            bars(axes, name, found, names, theme)
-    return figure
+            panel(axes, name, found, names, theme)
+        figure.savefig(path, transparent=True, metadata={"Date": None})
+        plt.close(figure)
 
 
 def main() -> None:
@@ -131,11 +138,9 @@ def main() -> None:
         if not panels:
             continue
         for kind, theme in THEMES.items():
-            drawing = sheet(title, panels, result["names"], theme)
-            drawing.savefig(folder / f"{name}-{kind}.svg", transparent=True, metadata={"Date": None})
-            plt.close(drawing)
+            draw(folder / f"{name}-{kind}.svg", title, panels, result["names"], theme)
         drawn.append(
-            [name, f"{title}: a bar for each system, ours in colour. The tables below say the same."]
+            [name, f"{title}: a line for each system, ours in colour. The tables below say the same."]
         )
     print(json.dumps(drawn))
 

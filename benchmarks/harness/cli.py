@@ -24,6 +24,16 @@ from harness.server import Server, find_binary
 from harness.sides import FIELD, OURS_SIDE, PEER_SIDE, SIDES, Side
 from harness.taking import take
 
+# What a sample depends on; how the rest is ordered, added up and shown it does not.
+MEASURING = (
+    "bodies.py",
+    "client.py",
+    "launch.py",
+    "ours",
+    "peers",
+    *(f"harness/{name}.py" for name in ("environments", "measuring", "processes", "server", "sides")),
+)
+
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
@@ -119,10 +129,10 @@ def collected(samples: Samples, row: str, sides: list[str]) -> dict[str, Any]:
 def code() -> str:
     """What is measured and what measures it, as one word: samples of different code never meet."""
     digest = sha256()
-    for root in (PROJECT / "ardiq", BENCHMARKS):
-        for path in sorted(root.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-            if path.suffix in (".py", ".lua") and not hidden:
+    for root in (PROJECT / "ardiq", *(BENCHMARKS / name for name in MEASURING)):
+        files = sorted(root.rglob("*")) if root.is_dir() else [root]
+        for path in files:
+            if path.suffix in (".py", ".lua"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

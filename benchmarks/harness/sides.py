@@ -191,14 +191,14 @@ class Worker:
     ) -> None:
         self._process.terminate()
         try:
-            # A worker that was slower than the time that it had is not asked to finish.
             self._process.wait(STOP_SECONDS if kind is None else 1)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-        processes.kill(self._mark.encode())
-        self._process.wait()
-        for file in self.marks.parent.glob(self.marks.name + "*"):
-            file.unlink()
+            pass  # one that still has jobs may want to finish them; nobody needs that
+        finally:
+            processes.kill(self._mark.encode())
+            self._process.wait()
+            for file in self.marks.parent.glob(self.marks.name + "*"):
+                file.unlink()
 
     def check(self) -> None:
         """Raises SideError when the worker is no longer there."""
