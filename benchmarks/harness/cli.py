@@ -17,6 +17,7 @@ from harness.environments import BENCHMARKS, PROJECT
 from harness.machine import facts
 from harness.measuring import Bench
 from harness.plan import turns
+from harness.processes import reap
 from harness.report import field_table, missed, pair_table, summary
 from harness.rows import ROWS
 from harness.samples import Samples, place
@@ -96,6 +97,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         # Inherited by the server, the workers and the clients.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.cpus :])
     names = [side.name for side in sides]
+    reap()
     with (
         tempfile.TemporaryDirectory(prefix="ardiq-bench-") as folder,
         Server(args.server or find_binary(), Path(folder)) as server,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -49,7 +50,12 @@ class Server:
         options = {"port": self.port, "bind": "127.0.0.1", "dir": self.folder, **self.PERSISTENCE}
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self._log = (self.folder / "server.log").open("wb")
-        self._process = subprocess.Popen([self.binary, *words], stdout=self._log, stderr=self._log)
+        self._process = subprocess.Popen(
+            [self.binary, *words],
+            stdout=self._log,
+            stderr=self._log,
+            env={**os.environ, "BENCH_OWNER": str(os.getpid())},
+        )
         try:
             self._connect(time.monotonic() + 5)
         except BaseException:

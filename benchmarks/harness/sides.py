@@ -49,7 +49,11 @@ class Side:
         }
         paths = os.pathsep.join([str(self.folder), str(BENCHMARKS)])
         given = {f"BENCH_{name.upper()}": str(value) for name, value in extra.items()}
-        own = {"BENCH_ADAPTER": self.adapter, "BENCH_VARIANT": self.variant}
+        own = {
+            "BENCH_ADAPTER": self.adapter,
+            "BENCH_VARIANT": self.variant,
+            "BENCH_OWNER": str(os.getpid()),
+        }
         # Its own scripts first: a launcher that starts others by name must find those of its environment.
         path = os.pathsep.join([str(self.environment.python.parent), os.environ.get("PATH", "")])
         return {**kept, "PATH": path, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", **own, **given}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -149,3 +152,25 @@ def test_every_side_has_an_adapter_and_every_row_a_measure() -> None:
         assert (side.folder / f"{side.adapter}.py").exists(), side.name
     for row in ROWS.values():
         assert len({metric.name for metric in row.metrics}) == len(row.metrics)
+
+
+def test_what_a_killed_harness_has_left_is_ended() -> None:
+    from harness.processes import reap
+
+    gone = subprocess.Popen(["sleep", "0"])
+    gone.wait()
+    sleeper = ["sleep", "60"]
+    orphan = subprocess.Popen(sleeper, env={**os.environ, "BENCH_OWNER": str(gone.pid)})
+    owned = subprocess.Popen(sleeper, env={**os.environ, "BENCH_OWNER": str(os.getpid())})
+    try:
+        # Between fork and exec the child still has the environment of this process.
+        deadline = time.monotonic() + 10
+        while orphan.poll() is None and time.monotonic() < deadline:
+            reap()
+            time.sleep(0.05)
+        assert orphan.poll() == -signal.SIGKILL
+        assert owned.poll() is None
+    finally:
+        for process in (orphan, owned):
+            process.kill()
+            process.wait()
