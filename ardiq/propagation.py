@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils import timezone, translation
 
-from ardiq.core.propagate import LANGUAGE, TIME_ZONE, variables
+from ardiq.core.propagate import ENQUEUED_BY, LANGUAGE, TIME_ZONE, variables
 from ardiq.core.redact import shown
+from ardiq.origin import inherit, origin
 
 log = logging.getLogger("ardiq")
 
@@ -35,6 +36,7 @@ class Carrier:
     def __init__(self, names: tuple[str, ...]) -> None:
         self._language = LANGUAGE in names
         self._time_zone = TIME_ZONE in names
+        self._enqueued_by = ENQUEUED_BY in names
         self._variables = variables(names)
 
     # -- where a job is enqueued ------------------------------------------------------------------
@@ -64,6 +66,8 @@ class Carrier:
             zone = timezone.get_current_timezone()
             if zone is not timezone.get_default_timezone() and (spelt := _spelt(zone)) is not None:
                 taken[TIME_ZONE] = spelt
+        if self._enqueued_by and (told := origin()):
+            taken[ENQUEUED_BY] = told
         for name, variable in self._variables.items():
             value = variable.get(_UNSET)
             if value is not _UNSET:
@@ -101,6 +105,8 @@ class Carrier:
         elif name == TIME_ZONE and self._time_zone:
             zone = ZoneInfo(value) if isinstance(value, str) else timezone.get_fixed_timezone(value)
             timezone.activate(zone)
+        elif name == ENQUEUED_BY and self._enqueued_by:
+            inherit(value)
         elif name in self._variables:
             self._variables[name].set(value)
         else:

@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "store": 2,
     "conf": 2,
     "propagation": 2,
+    "origin": 2,
     "migrations": 2,
     "worker": 3,
     "connection": 3,
@@ -112,6 +113,7 @@ ONE_ROOM: dict[str, str] = {
     "tablechecks": "api",
     "once": "upkeep",
     "tables": "upkeep",
+    "origin": "propagation",
 }
 
 DJANGO = {"django", "asgiref"}

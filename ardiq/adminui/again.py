@@ -12,6 +12,7 @@ from ardiq.adminui.reading import definition
 from ardiq.connection import Broker, new_id
 from ardiq.core.job import FLAG_UNTIL_START, JobRecord
 from ardiq.core.outcome import CALL, call_subject, read_call
+from ardiq.core.propagate import ENQUEUED_BY
 from ardiq.core.reference import read_subject
 from ardiq.signals import announce, job_enqueued
 from ardiq.store import inspector, verbs
@@ -56,6 +57,8 @@ def _copy(own: Broker, record: JobRecord) -> NewJob | None:
         return None
     id, known = new_id(), definition(own.options.queue, record.name)
     kept = {name: meta[name] for name in KEPT if name in meta} | {PARENT: record.id}
+    if own.carrier is not None and (context := _context(own, kept.get("context"))):
+        kept["context"] = context
     call = own.codec.encode(CALL, call_subject(id, record.name), [args, kwargs, kept])
     lane = record.lane if record.lane in own.options.priorities else own.options.default_priority
     subject = read_subject(meta)
@@ -71,6 +74,13 @@ def _copy(own: Broker, record: JobRecord) -> NewJob | None:
         subject=references.subject_hash(subject) if subject else "",
         subject_ttl_ms=references.listed_for(own.options, known) if subject else 0,
     )
+
+
+def _context(own: Broker, context: Any) -> dict[str, Any]:
+    """What travelled with the job; but who asks is who asks now."""
+    asked = own.carrier.take().get(ENQUEUED_BY) if own.carrier is not None else None
+    had = {name: value for name, value in (context or {}).items() if name != ENQUEUED_BY}
+    return {**had, ENQUEUED_BY: asked} if asked else had
 
 
 def newest(own: Broker, id: str) -> str:

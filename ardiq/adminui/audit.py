@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.utils.translation import ngettext
@@ -40,6 +40,18 @@ def record(
         for queue, count in counts.items():
             summary(user, queue, message, count)
     tell(user, type(done[0]), action, done, detail)
+
+
+def by_form(job: Any) -> str:
+    """Who has enqueued a job by the form of the admin, '' for nobody that is known."""
+    content_type = ContentType.objects.get_for_model(type(job), for_concrete_model=False)
+    entry = (
+        LogEntry.objects.filter(content_type=content_type, object_id=job.pk, action_flag=ADDITION)
+        .select_related("user")
+        .order_by("pk")
+        .last()
+    )
+    return str(entry.user.get_username()) if entry is not None else ""
 
 
 def summary(user: Any, queue: str, message: str, count: int) -> None:

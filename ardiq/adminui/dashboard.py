@@ -23,7 +23,6 @@ from ardiq.models import Job, Queue, RedisModel, Schedule, Worker
 from ardiq.store.browsing import STATUSES
 from ardiq.store.inspector import WorkerView
 
-RANGES = (60, 360, 1_440, 4_320)  # minutes
 GROUPS = 5  # of failures that are shown
 NEXT = 5  # schedules
 
@@ -35,10 +34,12 @@ class DashboardAdmin(RedisAdmin):
 
     @shielded
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        minutes = self._minutes(request)
+        minutes = figures.minutes_in(request)
         queues = self.queues(request)
+        chosen = {}
         if (wanted := request.GET.get("queue")) in queues:
             queues = [str(wanted)]
+            chosen = {"queue": queues[0]}
         found = [snapshot(alias, minutes) for alias in queues]
         template = "_dashboard.html" if live.wanted(request) else "dashboard.html"
         return self.framed(
@@ -47,7 +48,7 @@ class DashboardAdmin(RedisAdmin):
             _("Task queue"),
             minutes=minutes,
             live_only=live.wanted(request),
-            ranges=[self._range(each, wanted) for each in RANGES],
+            ranges=[figures.range_of(each, **chosen) for each in figures.RANGES],
             **Page(self, request, found).context(),
         )
 
@@ -59,15 +60,6 @@ class DashboardAdmin(RedisAdmin):
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         return HttpResponseRedirect(self.url("changelist"))
-
-    def _minutes(self, request: HttpRequest) -> int:
-        text = request.GET.get("minutes", "")
-        return int(text) if text.isdigit() and int(text) in RANGES else min(RANGES)
-
-    def _range(self, minutes: int, queue: str | None) -> tuple[int, str, str]:
-        """What a link to another time offers: its minutes, what it is called, its address."""
-        chosen = {"minutes": minutes} | ({"queue": queue} if queue else {})
-        return minutes, _("%(n)d h") % {"n": minutes // 60}, f"?{urlencode(chosen)}"
 
 
 class Page:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
+from django.http import HttpRequest
 from django.utils import formats
 from django.utils.translation import gettext as _
 
@@ -14,6 +16,18 @@ from ardiq.adminui.filters import number as whole
 from ardiq.core.statistics import Histogram, Period, Sample, Statistics, Tally
 
 SLOWEST = 5  # tasks
+RANGES = (60, 360, 1_440, 4_320)  # minutes
+
+
+def minutes_in(request: HttpRequest) -> int:
+    """The time that a page is asked for, one of RANGES."""
+    text = request.GET.get("minutes", "")
+    return int(text) if text.isdigit() and int(text) in RANGES else min(RANGES)
+
+
+def range_of(minutes: int, **kept: str) -> tuple[int, str, str]:
+    """What a link to another time offers: its minutes, what it is called, its address."""
+    return minutes, _("%(n)d h") % {"n": minutes // 60}, f"?{urlencode({'minutes': minutes, **kept})}"
 
 
 @dataclass(frozen=True, slots=True)

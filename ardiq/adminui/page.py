@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ardiq import conf
 from ardiq.adminui import seeing, times
+from ardiq.adminui.audit import by_form
 from ardiq.adminui.badges import badge
 from ardiq.adminui.enqueue import offered
 from ardiq.adminui.links import (
@@ -42,6 +43,7 @@ class JobPage(JobParts):
         # Read while the view runs: an error while the page is rendered could not be shielded.
         obj.why = reasons(obj.reading)
         obj.worker = self._worker(obj)
+        obj.by = "" if obj.reading.origin else by_form(obj)
         obj.rows = row_links(self.admin_site, request, obj.reading.values) if obj.may_read else []
         if obj.reading.subject is not None:
             obj.subject_address = row_address(self.admin_site, request, obj.reading.subject)
@@ -71,6 +73,8 @@ class JobPage(JobParts):
             ("queue_link", "full_id"),
             ("tries_made", "worker_name"),
         ]
+        if job.may_read and (job.reading.origin or job.by):
+            facts.append("enqueued_by")
         if job.reading.subject is not None and (job.may_read or job.subject_address):
             facts.append(("subject_link",))
         return facts if job.may_read else [*facts, "not_shown"]
@@ -130,6 +134,14 @@ class JobPage(JobParts):
             return times.NOTHING
         text = row_name(subject)
         return format_html('<a href="{}">{}</a>', job.subject_address, text) if job.subject_address else text
+
+    @admin.display(description=gettext_lazy("enqueued by"))
+    def enqueued_by(self, job: Job) -> str:
+        """The user and the request, as far as they are known; who filled the form of the admin is."""
+        told = job.reading.origin
+        if not told:
+            return _("%s, by the form") % plain(job.by, 150)
+        return ", ".join(plain(told[name]) for name in ("user", "request") if name in told)
 
     @admin.display(description=gettext_lazy("attempts"))
     def tries_made(self, job: Job) -> str:

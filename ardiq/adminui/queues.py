@@ -1,4 +1,4 @@
-"""The pages of queues: what waits and since when, who works on it, pausing, emptying and moving."""
+"""The list of queues: what waits and since when, how fast it goes; pausing, emptying and moving."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from ardiq.adminui import seeing, times
-from ardiq.adminui.controlling import ControlAdmin, NotedChangeList
+from ardiq.adminui.controlling import NotedChangeList
 from ardiq.adminui.filters import number
-from ardiq.adminui.marks import mark, table, told_pause
+from ardiq.adminui.marks import mark, told_pause
 from ardiq.adminui.queuedeeds import DEEDS
+from ardiq.adminui.queueparts import QueueParts, since
 from ardiq.adminui.text import plain
-from ardiq.adminui.workers import brief
 from ardiq.core.job import JobStatus
 from ardiq.models import Queue
 
 
-class QueueAdmin(ControlAdmin):
+class QueueAdmin(QueueParts):
     """The queues of settings."""
 
     list_display = [
         "name", "state_now", "waiting_now", "oldest_wait", "scheduled_now", "running_now", "failed_now",
-        "workers_now",
+        "rate_now", "workers_now",
     ]  # fmt: skip
     actions = ["pause_selected", "resume_selected"]
     deeds = DEEDS
+    live_regions = "#changelist .results, #queue_form fieldset"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         every: Any = super().get_queryset(request)
@@ -42,16 +42,6 @@ class QueueAdmin(ControlAdmin):
 
     def notes(self, rows: Sequence[Queue]) -> list[str]:
         return [told_pause(one, row.name) for row in rows for one in row.seen.pauses]
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [
-            (None, {"fields": ["state_now", "oldest_wait", ("scheduled_now", "running_now", "failed_now")]}),
-            (_("Lanes"), {"fields": ["lanes_now"]}),
-            (_("Workers"), {"fields": ["workers_here"]}),
-        ]
-
-    def read_more(self, request: HttpRequest, row: Queue) -> None:
-        row.serving = seeing.workers([row.name])[row.name]
 
     # -- actions --------------------------------------------------------------------------------------
 
@@ -97,14 +87,11 @@ class QueueAdmin(ControlAdmin):
         lanes = format_html_join(
             ", ", "{} {}", ((plain(lane), number(count)) for lane, count in reversed(queue.lanes.items()))
         )
-        return format_html('{} <span class="ardiq-quiet">({})</span>', total, lanes)
+        return format_html('{} <span class="ardiq-quiet ardiq-lanes">({})</span>', total, lanes)
 
     @admin.display(description=gettext_lazy("oldest wait"), ordering="oldest")
     def oldest_wait(self, queue: Queue) -> str:
-        return self._since(queue, queue.seen.heads.oldest)
-
-    def _since(self, queue: Queue, at: int) -> str:
-        return times.span((queue.seen.heads.now - at) / 1000) if at else times.NOTHING
+        return since(queue, queue.seen.heads.oldest)
 
     @admin.display(description=gettext_lazy("scheduled"), ordering="scheduled")
     def scheduled_now(self, queue: Queue) -> str | SafeString:
@@ -118,27 +105,13 @@ class QueueAdmin(ControlAdmin):
     def failed_now(self, queue: Queue) -> str | SafeString:
         return self._jobs(queue, JobStatus.FAILED, queue.failed)
 
+    @admin.display(description=gettext_lazy("per minute"))
+    def rate_now(self, queue: Queue) -> SafeString:
+        """How many jobs ended in the last whole minute, and how many of them failed."""
+        tally = queue.seen.minute.total
+        bad = _("%s failed") % number(tally.failed) if tally.failed else ""
+        return format_html('{} <span class="ardiq-error">{}</span>', number(tally.ended), bad)
+
     @admin.display(description=gettext_lazy("workers"), ordering="workers")
     def workers_now(self, queue: Queue) -> str:
-        if not queue.workers and queue.waiting:
-            return _("none: nobody runs these jobs")
         return number(queue.workers)
-
-    @admin.display(description=gettext_lazy("lanes"))
-    def lanes_now(self, queue: Queue) -> SafeString:
-        """Highest first, each with what waits in it and since when."""
-        paused = {one.lane: one for one in queue.seen.pauses}
-        rows = [
-            (
-                plain(lane), number(count), self._since(queue, queue.seen.heads.lanes.get(lane, 0)),
-                told_pause(paused[lane]) if lane in paused else "",
-            )
-            for lane, count in reversed(queue.lanes.items())
-        ]  # fmt: skip
-        return table([_("lane"), _("waiting"), _("oldest wait"), _("state")], rows)
-
-    @admin.display(description=gettext_lazy("workers"))
-    def workers_here(self, queue: Queue) -> SafeString:
-        heads = [_("worker"), _("state"), _("running"), _("seen")]
-        empty = _("None: jobs of this queue wait until one is started.")
-        return table(heads, [brief(self, one) for one in queue.serving], empty)

@@ -9,12 +9,11 @@ import logging
 import re
 import time
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
-from django.views.debug import SafeExceptionReporterFilter, get_default_exception_reporter_filter
-
 from ardiq import conf, owners
+from ardiq.adminui.hiding import cleansed, private_names
 from ardiq.core.codec import Codec
 from ardiq.core.errors import BadPayload, BadSignature, JobCrashed, JobExpired, NewerPayload, UnknownTask
 from ardiq.core.headers import read_headers
@@ -28,10 +27,12 @@ from ardiq.core.outcome import (
     read_history,
     read_result,
 )
-from ardiq.core.redact import MASK, PRIVATE, masked, masked_call, masked_text
+from ardiq.core.propagate import ENQUEUED_BY
+from ardiq.core.redact import MASK, masked, masked_call, masked_text
 from ardiq.core.reference import Reference, read_subject
 from ardiq.core.registry import Definition
 from ardiq.core.wishes import planned, span
+from ardiq.origin import Origin, read_origin
 from ardiq.store.inspector import JobView
 
 log = logging.getLogger("ardiq")
@@ -57,43 +58,6 @@ class Run:
     @property
     def duration_ms(self) -> int | None:
         return max(0, self.ended - self.started) if self.started and self.ended else None
-
-
-_FLAGS = re.compile(r"^\(\?[aiLmsux]+\)")
-
-
-@cache
-def _joined(*patterns: str) -> re.Pattern[str]:
-    return re.compile("|".join(patterns), re.IGNORECASE)
-
-
-def own_filter() -> Any:
-    """The project's own filter of error reports. None for Django's, whose words are among PRIVATE: it
-    would mask every author, too."""
-    found = get_default_exception_reporter_filter()
-    return None if type(found) is SafeExceptionReporterFilter else found
-
-
-def _scoped(pattern: re.Pattern[str]) -> str:
-    """A pattern with its own flags, as a part of another one."""
-    own = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
-    flags = "".join(letter for letter, flag in own.items() if pattern.flags & flag)
-    end = "\n" if "x" in flags else ""  # it may end in a comment
-    return f"(?{flags}:{_FLAGS.sub('', pattern.pattern)}{end})"
-
-
-def private_names(sensitive: tuple[str, ...]) -> re.Pattern[str]:
-    """Names whose values nobody is shown: by how they sound, to us and to the project's own filter, and
-    those that the task calls sensitive."""
-    theirs = getattr(own_filter(), "hidden_settings", None)
-    patterns = [_scoped(theirs)] if isinstance(theirs, re.Pattern) else []
-    return _joined(PRIVATE.pattern, *patterns, *(rf"^{re.escape(name)}(\[\d+\])?$" for name in sensitive))
-
-
-def cleansed(name: str, value: object) -> object:
-    """The value as the project's own filter shows it."""
-    own = own_filter()
-    return value if own is None or value == MASK else own.cleanse_setting(name, value)
 
 
 def definition(queue: str, name: str) -> Definition | None:
@@ -197,6 +161,12 @@ class Reading:
         """Those that travel with the job, secrets masked."""
         found = read_headers(self._call[2]) or {}
         return {name: MASK if self._private.search(name) else self.hide(text) for name, text in found.items()}
+
+    @property
+    def origin(self) -> Origin:
+        """Who enqueued it, and in which request, where the job tells."""
+        context = self._call[2].get("context")
+        return read_origin(context.get(ENQUEUED_BY) if isinstance(context, dict) else None)
 
     @property
     def parent(self) -> str:

@@ -18,8 +18,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ardiq.adminui import times
-from ardiq.adminui.badges import badge
+from ardiq.adminui import outcomes, times
 from ardiq.adminui.controlling import ControlAdmin, Deed, OfQueue
 from ardiq.adminui.marks import mark, table
 from ardiq.adminui.sources import broker_of
@@ -79,7 +78,7 @@ DEEDS = (
 class ScheduleAdmin(ControlAdmin):
     """The recurring tasks whose code this process has."""
 
-    list_display = ["label", "in_words", "enabled_now", "next_run", "last_run", "outcome", "queue"]
+    list_display = ["label", "in_words", "enabled_now", "next_run", "last_run", "strip", "queue"]
     list_filter = ["enabled", OfQueue]
     search_fields = ["id"]
     actions = ["run_selected", "disable_selected", "enable_selected"]
@@ -96,7 +95,8 @@ class ScheduleAdmin(ControlAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return [
             (None, {"fields": ["in_words", "expression", ("enabled_now", "queue"), "source", "no_edits"]}),
-            (_("Runs"), {"fields": ["last_run", "outcome", "next_runs", "policies"]}),
+            (_("Next runs"), {"fields": ["next_runs", "policies"]}),
+            (_("Last runs"), {"fields": ["runs_made"]}),
         ]
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
@@ -170,21 +170,24 @@ class ScheduleAdmin(ControlAdmin):
         return times.both(schedule.seen.next_at)
 
     @admin.display(description=gettext_lazy("last run"), ordering="last_at")
-    def last_run(self, schedule: Schedule) -> str | SafeString:
-        return times.both(schedule.seen.last_at)
-
-    @admin.display(description=gettext_lazy("last outcome"))
-    def outcome(self, schedule: Schedule) -> SafeString:
+    def last_run(self, schedule: Schedule) -> SafeString:
+        """When it was, and how it ended, which leads to its job."""
         state = schedule.seen.state
         if not state.last_id:
             return format_html("{}", times.NOTHING)
-        if state.ended_status == recurring.DELETED:
-            shown = mark("quiet", _("deleted"))
-        else:
-            shown = badge(state.ended_status) if state.ended_status else mark("quiet", _("not ended yet"))
-        return format_html(
-            '<a href="{}">{}</a>', self.url("change", quote(state.last_id), model="job"), shown
-        )
+        shown = outcomes.ending(state.ended_status)
+        address = self.url("change", quote(state.last_id), model="job")
+        return format_html('{} <a href="{}">{}</a>', times.both(schedule.seen.last_at), address, shown)
+
+    @admin.display(description=gettext_lazy("last outcomes"))
+    def strip(self, schedule: Schedule) -> SafeString:
+        return outcomes.strip(schedule.seen.fired)
+
+    @admin.display(description=gettext_lazy("last runs"))
+    def runs_made(self, schedule: Schedule) -> SafeString:
+        """And where all jobs of the task are, also those that were enqueued by hand."""
+        every = self.jobs_link(_("All jobs of this task"), queue=schedule.queue, task=schedule.name)
+        return outcomes.runs(self, schedule.seen.fired, every)
 
     @admin.display(description=gettext_lazy("next runs"))
     def next_runs(self, schedule: Schedule) -> SafeString:
@@ -200,8 +203,8 @@ class ScheduleAdmin(ControlAdmin):
             note = mark("warn", _("clocks have changed")) if turned else ""
             day = f"{formats.date_format(local, 'D')} {formats.date_format(local, 'DATE_FORMAT')}"
             when = f"{day}, {local:%H:%M:%S %Z}"
-            rows.append((when, times.relative(at), note))
-        return table([_("when"), _("in"), ""], rows)
+            rows.append((when, format_html("{} {}", times.relative(at), note)))
+        return table([_("when"), _("in")], rows)
 
     @admin.display(description=gettext_lazy("policies"))
     def policies(self, schedule: Schedule) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +12,18 @@ from ardiq.adminui.sources import broker_of
 from ardiq.connection import Broker
 from ardiq.core.job import ENDED, JobStatus
 from ardiq.core.recurrence import Recurrence
-from ardiq.store import browsing, controls, inspector, recurring
+from ardiq.core.statistics import Period, Statistics
+from ardiq.store import browsing, controls, inspector, recurring, statistics
 from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts, Heads, JobView, WorkerView
-from ardiq.store.recurring import ScheduleState
+from ardiq.store.letters import drive_beside
+from ardiq.store.recurring import Fired, ScheduleState
 from ardiq.store.scripts import Call
 
 HELD = 100  # jobs that a worker holds that its page shows
 LOOKED = 200  # of the jobs of a queue that have ended latest: among them are the last ones of a worker
 LAST = 20  # of those that are shown
+NEWEST = 10  # jobs on the page of a queue
 
 
 def together(aliases: Iterable[str], make: Callable[[Broker], Sequence[Call]]) -> dict[str, list[Any]]:
@@ -44,6 +48,8 @@ class SeenQueue:
     counts: Counts
     heads: Heads
     pauses: list[Pause]
+    minute: Period
+    """The last whole one, by the clock of this machine."""
 
     @property
     def pause(self) -> Pause | None:
@@ -56,7 +62,7 @@ def queues(aliases: Iterable[str]) -> dict[str, SeenQueue]:
         lanes = own.options.priorities
         return [
             inspector.tidy(own.keys), inspector.counts(own.keys, lanes), inspector.heads(own.keys, lanes),
-            controls.pauses(own.keys),
+            controls.pauses(own.keys), statistics.last_minute(own.keys, int(time.time() * 1000)),
         ]  # fmt: skip
 
     found = together(aliases, calls)
@@ -83,6 +89,29 @@ def workers(aliases: Iterable[str]) -> dict[str, list[SeenWorker]]:
         first, lambda own: [inspector.worker(own.keys, id, end) for id, end in first[own.keys.queue][1]]
     )
     return {alias: [SeenWorker(view, first[alias][0]) for view in views] for alias, views in second.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Closer:
+    """What the page of a queue shows besides."""
+
+    workers: list[SeenWorker]
+    figures: Statistics
+    newest: list[JobView]
+
+
+def closer(alias: str, minutes: int) -> Closer:
+    """The workers of a queue, its figures of so many minutes, and its newest jobs. Two round trips; one more
+    where the clock of this machine is wrong."""
+    own = broker_of(alias)
+    places = browsing.places(browsing.STATUSES, own.options.priorities)
+    beside = [inspector.workers(own.keys), browsing.stretch(own.keys, places, 0, NEWEST)]
+    figures, (listed, stretch) = drive_beside(own.store, statistics.statistics(own.keys, minutes), beside)
+    ids = [spot.id for spot in stretch.spots]
+    calls = [inspector.worker(own.keys, id, end) for id, end in listed]
+    found = own.store.run_many([*calls, inspector.rows(own.keys, ids)]) if calls or ids else [[]]
+    workers = [SeenWorker(view, figures.now) for view in found[:-1]]
+    return Closer(workers, figures, [view for view in found[-1] if view is not None])
 
 
 def called(own: Broker, short: str) -> str:
@@ -126,6 +155,8 @@ class SeenSchedule:
     owner: owners.Owner
     state: ScheduleState
     now: int
+    fired: tuple[Fired, ...]
+    """The last occurrences of its timetable, oldest first."""
 
     @property
     def next_at(self) -> int:
@@ -139,12 +170,17 @@ class SeenSchedule:
 def schedules(aliases: Iterable[str]) -> dict[str, list[SeenSchedule]]:
     """Those whose code this process has. One round trip for each server."""
     known = {alias: found for alias in aliases if (found := _known(alias))}
-    answers = together(
-        known, lambda own: [recurring.now(), recurring.states(own.keys, sorted(known[own.keys.queue]))]
-    )
+
+    def calls(own: Broker) -> list[Call]:
+        names = sorted(known[own.keys.queue])
+        return [recurring.now(), recurring.states(own.keys, names), recurring.fired(own.keys, names)]
+
     return {
-        alias: [SeenSchedule(*known[alias][state.name], state, now) for state in states]
-        for alias, (now, states) in answers.items()
+        alias: [
+            SeenSchedule(*known[alias][state.name], state, now, runs)
+            for state, runs in zip(states, fired, strict=True)
+        ]
+        for alias, (now, states, fired) in together(known, calls).items()
     }
 
 

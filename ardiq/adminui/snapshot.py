@@ -16,7 +16,7 @@ from ardiq.core.statistics import Statistics
 from ardiq.overview import Overview
 from ardiq.store import inspector
 from ardiq.store.inspector import JobView
-from ardiq.store.letters import FailureGroup
+from ardiq.store.letters import FailureGroup, drive_beside
 from ardiq.store.statistics import statistics
 
 KEPT = 1.0  # seconds
@@ -67,14 +67,7 @@ def _read(alias: str, options: Options, minutes: int) -> Snapshot:
     seen = overview.read(options)
     own = broker_of(alias)
     # The latest job of each group comes with the statistics, not with a round trip of its own.
-    steps = statistics(own.keys, minutes)
-    *answers, views = own.store.run_many(
-        [*next(steps), inspector.rows(own.keys, [group.job for group in seen.groups])]
-    )
-    try:
-        while True:
-            answers = own.store.run_many(steps.send(answers))
-    except StopIteration as end:
-        figures: Statistics = end.value
+    latest = inspector.rows(own.keys, [group.job for group in seen.groups])
+    figures, [views] = drive_beside(own.store, statistics(own.keys, minutes), [latest])
     failures = [Failures(alias, *pair) for pair in zip(seen.groups, views, strict=True)]
     return Snapshot(seen, figures, tuple(failures))

@@ -98,6 +98,7 @@ class WorkerAdmin(ControlAdmin):
     list_filter = ["state", OfQueue]
     actions = ["quiet_selected", "work_selected", "stop_selected"]
     deeds = DEEDS
+    live_regions = "#changelist .results, #worker_form fieldset"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         every: Any = super().get_queryset(request)

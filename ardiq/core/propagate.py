@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
 
-LANGUAGE, TIME_ZONE = "language", "time_zone"
-BUILT_IN = (LANGUAGE, TIME_ZONE)
+LANGUAGE, TIME_ZONE, ENQUEUED_BY = "language", "time_zone", "enqueued_by"
+BUILT_IN = (LANGUAGE, TIME_ZONE, ENQUEUED_BY)
 
 
 def variable(path: str) -> ContextVar[Any]:
@@ -19,7 +19,8 @@ def variable(path: str) -> ContextVar[Any]:
     module, dot, name = path.rpartition(".")
     if not dot:
         raise ImportError(
-            f"{path!r} is neither 'language' nor 'time_zone' nor the dotted path of a ContextVar"
+            f"{path!r} is neither 'language' nor 'time_zone' nor 'enqueued_by' nor the dotted path of a "
+            "ContextVar"
         )
     try:
         found = getattr(import_module(module), name)
@@ -39,7 +40,10 @@ def fault(value: object) -> str | None:
     """What is wrong with PROPAGATE, as a rule says it; None for nothing."""
     names: Any = value if isinstance(value, (list, tuple)) else [None]
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        return "it must be a list of 'language', 'time_zone' and dotted paths of ContextVars, each once"
+        return (
+            "it must be a list of 'language', 'time_zone', 'enqueued_by' and dotted paths of ContextVars, "
+            "each once"
+        )
     try:
         variables(names)
     except ImportError as problem:

@@ -97,10 +97,11 @@ class Job(RedisModel):
 
     why: list[Any]
     worker: str
+    by: str
     rows: list[Any]
     schedule: Any
-    """Of the page of one job: why it does not run, its worker, links to rows that it was given, its recurring
-    task."""
+    """Of the page of one job: why it does not run, its worker, who filled the form, links to rows
+    that it was given, its recurring task."""
 
     @cached_property
     def also_in(self) -> list[str]:

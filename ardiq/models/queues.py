@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
 from ardiq.adminui import seeing
-from ardiq.adminui.seeing import SeenQueue, SeenWorker
+from ardiq.adminui.seeing import Closer, SeenQueue
 from ardiq.adminui.sources import FewSource
 from ardiq.adminui.times import moment
 from ardiq.core.job import JobStatus
@@ -33,8 +33,9 @@ class Queue(RedisModel):
 
     lanes: dict[str, int]
     seen: SeenQueue
-    serving: list[SeenWorker]
-    """Its workers; only where one queue is looked at."""
+    closer: Closer
+    minutes: int
+    """Seen closer, with the figures of so many minutes: only where one queue is looked at."""
 
     class Meta(RedisModel.Meta):
         verbose_name = _("queue")

@@ -32,13 +32,22 @@ Act = Callable[[Sequence[str], int], Call]
 
 def drive(store: Store, steps: Steps[T]) -> T:
     """Run an operation of several round trips. Raises BrokerError when Redis cannot be reached."""
+    return drive_beside(store, steps, ())[0]
+
+
+def drive_beside(store: Store, steps: Steps[T], beside: Sequence[Call]) -> tuple[T, list[Any]]:
+    """The same, with other calls in its first round trip. Answers what came of both."""
+    calls, others = [], beside
+    found: list[Any] = []
     try:
         calls = next(steps)
         while True:
-            calls = steps.send(store.run_many(calls))
+            answers = store.run_many([*calls, *others])
+            found += answers[len(calls) :]
+            calls, others = steps.send(answers[: len(calls)]), ()
     except StopIteration as end:
         answer: T = end.value
-        return answer
+        return answer, found or (store.run_many(others) if others else [])
 
 
 async def drive_async(store: AsyncStore, steps: Steps[T]) -> T:

@@ -2,7 +2,8 @@
 
 ``mark:<name>`` (ms: up to where occurrences are over, fired or not), ``last:<name>`` (id of its last job),
 ``fired:<name>`` (ms: the occurrence of that job), ``paused:<name>`` (by whom), ``ended:<name>``
-(how and when that job ended, and its id).
+(how and when that job ended, and its id), ``runs:<name>`` (a line for each of the last 20
+occurrences that fired).
 """
 
 from __future__ import annotations
@@ -65,8 +66,35 @@ def resume(keys: Keys, name: str) -> Call:
 
 
 def ended(keys: Keys, name: str, id: str, status: str, at: int) -> Call:
-    """Note how the last job of a schedule ended, for people. Another job of its task changes nothing."""
+    """Note how a job of a schedule ended, for people. Jobs that its timetable has not made change nothing.
+    Answers whether it is the last one."""
     return script("ended").call(keys.prefix, [name, id, status, at], bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """An occurrence that has fired: when it was due (epoch ms) and the id of its job. ``status`` is '' and
+    ``ended_at`` 0 until it is known how that ended."""
+
+    at: int
+    id: str
+    status: str = ""
+    ended_at: int = 0
+
+
+def fired(keys: Keys, names: Sequence[str]) -> Call:
+    """The last occurrences of each that have fired, 20 at most, oldest first."""
+
+    def decode(reply: Any) -> list[tuple[Fired, ...]]:
+        texts = [part.decode("utf-8", "backslashreplace") if part else "" for part in reply]
+        return [tuple(_fired(line) for line in text.splitlines() if line) for text in texts]
+
+    return Call(("HMGET", keys.cron, *(f"runs:{name}" for name in names)), decode)
+
+
+def _fired(line: str) -> Fired:
+    at, id, status, ended_at = [*line.split(" "), "", "", ""][:4]
+    return Fired(int(at), id, status, int(ended_at or 0))
 
 
 def states(keys: Keys, names: Sequence[str]) -> Call:

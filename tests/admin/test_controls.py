@@ -14,7 +14,7 @@ from ardiq import Ardiq, JobStatus
 from ardiq.adminui import words
 from ardiq.core.cron import Timetable
 from ardiq.models import Queue, Schedule, Worker
-from ardiq.store import verbs
+from ardiq.store import recurring, scripts, statistics, verbs
 from ardiq.store.client import Store
 from tests.admin.conftest import LIST, Shop, SignIn, Work, told
 from tests.workers import Working, until
@@ -151,6 +151,43 @@ def test_actions_of_the_list(boss: Client, app: Ardiq, settings: Settings, redis
     assert Queue.objects.filter(paused=True).count() == 0
 
 
+def test_the_page_of_a_queue(
+    boss: Client, sign_in: SignIn, shop: Shop, work: Work, settings: Settings
+) -> None:
+    """ADMIN 5.5: how it has been, its newest jobs for who may see jobs, and how it is set; no address."""
+    queue = shop.app.queue_name
+    settings.ARDIQ = {queue: {**settings.ARDIQ[queue], "LANE_LIMITS": {"low": 2}, "MAX_QUEUED": 5_000}}
+    jobs = [
+        shop.add.enqueue_sync(1),
+        shop.fail.enqueue_sync(),
+        shop.add.options(priority="low").enqueue_sync(2),
+    ]
+    work()
+    until(lambda: shop.app.statistics_sync(minutes=1).total.failed, 10)
+    address = f"{QUEUES}{queue}/change/"
+    text = text_of(boss, address)
+    assert "2 succeeded, 1 failed" in text and text.count("ardiq-chart-bar") >= 2
+    assert all(f"{LIST}{job.id}/change/" in text for job in jobs) and "shop.add / low" in text
+    for shown in ("<code>LANE_LIMITS</code>", "low 2", "5,000", "<code>RESULT_TTL_MS</code>"):
+        assert shown in text, shown
+    assert "redis://" not in text and "127.0.0.1" not in text
+    assert 'aria-current="true">6 h' in text_of(boss, f"{address}?minutes=360")
+    assert 'aria-current="true">1 h' in text_of(boss, f"{address}?minutes=7")
+    clerk = text_of(sign_in("view_queue"), address)
+    assert "2 succeeded, 1 failed" in clerk and jobs[0].id not in clerk and "shop.add" not in clerk
+
+
+def test_how_fast_it_goes(boss: Client, shop: Shop) -> None:
+    """Of the last whole minute."""
+    own = shop.app.broker
+    scripts.shift(-60_000)
+    cells = [(("default", "shop.add"), {"S": 40, "F": 2})]
+    own.store.run(statistics.count(own.keys, own.options.priorities, cells))
+    scripts.shift(0)
+    text = " ".join(text_of(boss, QUEUES).split())
+    assert '>42 <span class="ardiq-error">2 failed</span>' in text
+
+
 # -- workers ------------------------------------------------------------------------------------------
 
 
@@ -257,6 +294,29 @@ def test_the_last_run_and_its_outcome(boss: Client, nightly: str, app: Ardiq) ->
     app.broker.store.run(Call(("HSET", keys.cron, "last:shop.nightly", "job-2"), int))
     text = text_of(boss, SCHEDULES)
     assert f"{LIST}job-2/change/" in text and "not ended yet" in text and "Failed" not in text
+
+
+def test_the_last_outcomes(boss: Client, nightly: str, app: Ardiq) -> None:
+    """ADMIN 5.7: a strip in the list, which says the same in words; a table on the page. Also of those
+    that ended while they waited."""
+    own, ids = app.broker, []
+    for back in range(3, 0, -1):
+        id, lane, slot, record = app.offer(next(one for one in app.recurrences()))
+        ids.append(id)
+        call = recurring.offer(own.keys, [("shop.nightly", 10_000 - back, "queue", id, lane, slot, record)])
+        assert own.store.run(call)[1] == ["fired"]
+    own.store.run(recurring.ended(own.keys, "shop.nightly", ids[0], "succeeded", 12_000))
+    assert app.job(ids[1]).abort_sync()
+    text = text_of(boss, SCHEDULES)
+    assert text.count("<rect") == 3 and "ardiq-run-succeeded" in text
+    for word in ("1 Succeeded", "1 Aborted", "1 not ended yet"):
+        assert word in text, word
+    text = text_of(boss, f"{SCHEDULES}{nightly}/change/")
+    assert all(f"{LIST}{id}/change/" in text for id in ids) and "2.0 s" in text
+    assert f"{LIST}?queue={app.queue_name}&amp;task=shop.nightly" in text
+    assert app.job(ids[2]).delete_sync()
+    text = text_of(boss, SCHEDULES)
+    assert "1 deleted" in text and "not ended yet" not in text
 
 
 @pytest.mark.parametrize(

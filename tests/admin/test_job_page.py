@@ -8,8 +8,9 @@ import time
 
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django.fixtures import Settings
 
-from ardiq import JobStatus, current_job
+from ardiq import Ardiq, JobStatus, current_job, owners
 from ardiq.adminui.timeline import steps
 from ardiq.signals import admin_action
 from ardiq.store import controls, verbs
@@ -155,6 +156,30 @@ def test_rows_link_to_their_pages(boss: Client, sign_in: SignIn, shop: Shop) -> 
     waits = shop.give.enqueue_sync({"who": [user]})
     assert f'href="/admin/auth/user/{user.pk}/change/"' in page(boss, waits.id)
     assert "/admin/auth/user/" not in page(sign_in("view_job", "view_job_payload"), waits.id)
+
+
+def test_who_enqueued_it(boss: Client, sign_in: SignIn, app: Ardiq, work: Work, settings: Settings) -> None:
+    """ADMIN 5.4: where PROPAGATE names it, user and request, which may hold data; one that is run again names
+    who did that. Without it, who filled the form is known by the log of the admin."""
+
+    def enqueued(app: Ardiq) -> str:
+        app.task(name="shop.offered", admin_enqueue=True)(lambda: None)
+        response = boss.post(f"{LIST}add/?task={app.queue_name}/shop.offered", {})
+        return str(response.headers["Location"].split("/")[-3])
+
+    assert "user0, by the form" in page(boss, enqueued(app))
+    settings.ARDIQ = {app.queue_name: {**settings.ARDIQ[app.queue_name], "PROPAGATE": ["enqueued_by"]}}
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "ardiq.origin.remember_request"]
+    telling, form = Ardiq(app.queue_name), "user0, POST /admin/ardiq/job/add/"
+    owners.remove(app)
+    boss.handler.load_middleware()
+    first = enqueued(telling)
+    assert form in page(boss, first)
+    assert "Enqueued by" not in page(sign_in("view_job"), first)
+    work()
+    other = sign_in(superuser=True)
+    text = confirm(other, other.get(f"{LIST}{first}/again/")).content.decode()
+    assert "user2, POST /admin/ardiq/job/_do/again/" in text and form not in text
 
 
 def test_headers(boss: Client, sign_in: SignIn, shop: Shop) -> None:

@@ -12,7 +12,7 @@ from django.views.debug import SafeExceptionReporterFilter
 from pytest_django.fixtures import Settings
 
 from ardiq import Ardiq, Retry, TaskError
-from ardiq.adminui import reading
+from ardiq.adminui import hiding
 from ardiq.core.redact import PRIVATE
 from tests.admin.conftest import LIST, Work, page
 
@@ -83,7 +83,7 @@ def test_errors_of_ours_that_tasks_raise(boss: Client, app: Ardiq, work: Work, k
 @pytest.fixture
 def careful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Django finds the filter of the settings once in a process."""
-    monkeypatch.setattr(reading, "get_default_exception_reporter_filter", Careful)
+    monkeypatch.setattr(hiding, "get_default_exception_reporter_filter", Careful)
 
 
 def test_the_filter_of_the_project(boss: Client, app: Ardiq, work: Work, careful: None) -> None:
@@ -114,7 +114,7 @@ def test_however_the_project_spells_its_pattern(
 ) -> None:
     """S8: with its flags and comments."""
     monkeypatch.setattr(Careful, "hidden_settings", theirs)
-    private = reading.private_names(("pin",))
+    private = hiding.private_names(("pin",))
     assert all(map(private.search, ("shoes", "my_SHOE", "pin", "token"))) and not private.search("hat")
 
 

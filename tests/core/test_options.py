@@ -189,7 +189,7 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     ({"redactor": "no.such.module"}, "E027", "No module"),
     ({"trace_url": "traces.example.com/{trace}"}, "E027", "http(s) address"),
     ({"trace_url": "https://traces.example.com/"}, "E027", "{trace} in it"),
-    ({"propagate": "language"}, "E015", "a list of 'language', 'time_zone' and dotted paths"),
+    ({"propagate": "language"}, "E015", "a list of 'language', 'time_zone', 'enqueued_by' and dotted paths"),
     ({"propagate": [1]}, "E015", "a list of"),
     ({"propagate": ["language", "language"]}, "E015", "each once"),
     ({"propagate": ["timezone"]}, "E015", "'timezone' is neither 'language' nor"),

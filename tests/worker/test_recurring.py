@@ -246,6 +246,34 @@ def test_whoever_listens_hears_of_occurrences(app: Ardiq, working: Make) -> None
     assert sorted(id for _, id, _, _ in heard) == sorted(ran)
 
 
+def test_the_last_runs(app: Ardiq) -> None:
+    """ADMIN 5.7: of the last 20 occurrences that have fired, when each was due and how it ended, also of
+    those that are not the last; jobs by hand, whatever they are called, are none of them."""
+    app.cron(every=60, name="t")(lambda: None)
+    start, store, keys = now(app), app.broker.store, app.broker.keys
+
+    def runs() -> list[recurring.Fired]:
+        [found] = store.run(recurring.fired(keys, ["t"]))
+        return list(found)
+
+    assert runs() == []
+    for back in range(25, 0, -1):
+        assert offered(app, "t", start - back * 1_000, "queue") == "fired"
+    assert offered(app, "t", start, "skip") == "busy"
+    assert [one.at for one in runs()] == [start - back * 1_000 for back in range(20, 0, -1)]
+    first, last = runs()[0], runs()[-1]
+    assert not store.run(recurring.ended(keys, "t", first.id, "failed", start + 1))
+    assert store.run(recurring.ended(keys, "t", last.id, "succeeded", start + 2))
+    assert store.run(recurring.ended(keys, "t", last.id, "failed", start + 3)), "it was run again"
+    before = runs()
+    assert (before[0].status, before[0].ended_at) == ("failed", start + 1)
+    assert (before[-1].status, before[-1].ended_at) == ("failed", start + 3)
+    assert {one.status for one in before[1:-1]} == {""}
+    for id in (first.id[:8], "failed", ".*", "%w+", f"{start - 20_000}", "a\n1 b"):
+        assert not store.run(recurring.ended(keys, "t", id, "expired", start))
+    assert runs() == before
+
+
 def test_a_state_of_an_earlier_release(app: Ardiq, redis_url: str) -> None:
     """It told an end without its job, and no time of firing: the outcome is not known, the rest is."""
     app.cron(every=60, name="t")(lambda: None)

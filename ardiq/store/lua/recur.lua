@@ -7,6 +7,7 @@
 -- WHY one script: the mark of what has been fired and the job that comes of it are one step. The mark only
 --   rises, so that neither a late worker, nor a repeat, nor a clock that is set back fires anything twice (R19)
 
+local MOST_RUNS = 20  -- occurrences that are kept of each, for people; ended.lua adds how they ended
 local cron = prefix .. 'cron'
 local now = clock()
 local stamp = hex(now)
@@ -19,7 +20,8 @@ local function fire(i)
   if at > now then
     return 'early'
   end
-  local mark, last, paused = unpack(redis.call('HMGET', cron, 'mark:' .. name, 'last:' .. name, 'paused:' .. name))
+  local mark, last, paused, runs = unpack(redis.call('HMGET', cron,
+    'mark:' .. name, 'last:' .. name, 'paused:' .. name, 'runs:' .. name))
   if mark and tonumber(mark) >= at then
     return 'done'
   end
@@ -33,8 +35,12 @@ local function fire(i)
   -- The job before the mark: a full server refuses the first write, and then nothing has happened (R8).
   redis.call('SET', prefix .. 'job:' .. id,
     'Q' .. (flags or '0') .. '00000' .. stamp .. stamp .. '00000000' .. ARGV[i + 6])
+  runs = (runs or '') .. ARGV[i + 1] .. ' ' .. id .. '\n'
+  if select(2, string.gsub(runs, '\n', '')) > MOST_RUNS then
+    runs = string.gsub(runs, '^[^\n]*\n', '')
+  end
   redis.call('HSET', cron, 'mark:' .. name, ARGV[i + 1], 'last:' .. name, id,
-    'fired:' .. name, ARGV[i + 1])
+    'fired:' .. name, ARGV[i + 1], 'runs:' .. name, runs)
   if hash then
     hold(hash, ttl, id)
   end
