@@ -264,6 +264,22 @@ def mixed(bench: Bench, kinds: str, lane: str = "default", start: int = 0) -> No
         bench.enqueue(f"{kind}{number}", lane=lane, name="shop.press" if kind == "p" else "shop.add")
 
 
+@pytest.mark.parametrize(
+    "scarce", ["", verbs.scarce(0, ["shop.other"])], ids=["plain", "some tasks are scarce"]
+)
+def test_an_answer_of_large_jobs_is_bounded(bench: Bench, scarce: str) -> None:
+    """R9: whoever asks for a hundred of a megabyte each gets some, the others in their turn after them."""
+    ids = [f"large-{number}" for number in range(12)]
+    for id in ids:
+        bench.run(verbs.enqueue(bench.keys, [bench.new(id, call=b"x" * 1_000_000)]))
+    bench.enqueue("low-1", lane="low")
+    claims = [bench.claim("worker-1", 100, number, scarce=scarce) for number in (1, 2, 3, 4)]
+    sizes = [sum(len(raw) for _, raw in claim.jobs) for claim in claims]
+    assert [id for claim in claims for id, _ in claim.jobs] == [*ids, "low-1"]
+    assert sizes[0] >= 4_000_000 and max(sizes) < 10_000_000
+    assert claims[0].more and not claims[-1].more
+
+
 def test_jobs_that_cannot_start_there_stay(bench: Bench) -> None:
     """B5, C12: of tasks for which the worker has little room no more is taken than it has, but what is behind
     them; they keep their places."""

@@ -115,6 +115,11 @@ end
 local out, more, trouble = { now, 0, 0, {} }, 0, nil
 local taken, mine, seen = {}, {}, {}
 
+-- An answer of many large jobs would keep the server from everybody else: beyond so many bytes nothing more is
+-- taken, and what was popped goes back to the heads of its lanes. Records are read a few at first, then by the piece.
+local FEW, PIECE, BYTES = 8, 64, 4194304
+local bytes = 0
+
 -- A small hash is a list that every HSET, HMGET and HDEL searches from the front, for each of its fields; with the
 -- jobs of a quick worker in it that is a third of a claim and a settle together. Where one value is too long for
 -- such a list the server makes a table of it before it stores anything, so the first job of a large claim is named
@@ -147,6 +152,7 @@ local function take(id, lane, record)
     mine[#mine + 1] = number
     out[#out + 1] = id
     out[#out + 1] = record
+    bytes = bytes + #record
   end
 end
 
@@ -162,6 +168,24 @@ local function pop(i, want)
   return popped
 end
 
+local function read(ids, from)
+  local first, last = 1, math.min(FEW, #ids)
+  while first <= #ids and bytes < BYTES do
+    local keys = {}
+    for i = first, last do
+      keys[i - first + 1] = prefix .. 'job:' .. ids[i]
+    end
+    for n, record in ipairs(redis.call('MGET', unpack(keys))) do
+      take(ids[first + n - 1], from[first + n - 1], record)
+    end
+    first, last = last + 1, math.min(last + PIECE, #ids)
+  end
+  for i = #ids, first, -1 do
+    redis.pcall('LPUSH', prefix .. 'lane:' .. from[i], ids[i])
+    more = 1
+  end
+end
+
 local spare, scarce = string.match(ARGV[6], '^(%d+)(\n.*)$')
 if not scarce then
   local ids, from = {}, {}
@@ -171,11 +195,7 @@ if not scarce then
       from[#from + 1] = ARGV[i]
     end
   end
-  if #ids > 0 then
-    for i, record in ipairs(redis.call('MGET', unpack(keys_of(ids)))) do
-      take(ids[i], from[i], record)
-    end
-  end
+  read(ids, from)
 else
   -- What there is no place for here is set aside while the lane is looked through for something else, and goes
   -- back to its head in the order in which it stood there.
@@ -184,14 +204,17 @@ else
   for i = 7, #ARGV, 2 do
     local lane, back, most = ARGV[i], {}, #taken + tonumber(ARGV[i + 1])
     local want = math.min(most, room) - #taken
-    while want > 0 and looked <= bound do
+    while want > 0 and looked <= bound and bytes < BYTES do
       local popped = pop(i, want)
       looked = looked + #popped
       for _, id in ipairs(popped) do
         local head = redis.pcall('GETRANGE', prefix .. 'job:' .. id, 0, HEAD)
         local _, name = texts(type(head) == 'string' and head or '')
         local is_scarce = string.find(scarce, '\n' .. name .. '\n', 1, true)
-        if is_scarce and spare == 0 then
+        if bytes >= BYTES then
+          table.insert(back, 1, id)
+          more = 1
+        elseif is_scarce and spare == 0 then
           table.insert(back, 1, id)
           aside = aside + 1
         else
