@@ -10,13 +10,13 @@
 local key, most, largest = prefix .. 'subject:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local out, gone = { 0 }, {}
 for _, id in ipairs(redis.call('ZREVRANGE', key, 0, 2 * most - 1)) do
-  local record = #out < 3 * most and redis.call('GET', prefix .. 'job:' .. id)
-  if record then
-    out[#out + 1] = id
-    out[#out + 1] = #record
-    out[#out + 1] = slim(record, largest)
-  elseif #out < 3 * most then
-    gone[#gone + 1] = id
+  if #out < 3 * most then
+    local size, record = slim(id, largest)
+    if size > 0 then
+      out[#out + 1], out[#out + 2], out[#out + 3] = id, size, record
+    else
+      gone[#gone + 1] = id
+    end
   end
 end
 if #gone > 0 then

@@ -8,8 +8,6 @@
 
 local largest, out = tonumber(ARGV[1]), {}
 for i = 2, #ARGV do
-  local record = redis.call('GET', prefix .. 'job:' .. ARGV[i])
-  out[#out + 1] = record and #record or 0
-  out[#out + 1] = record and slim(record, largest) or ''
+  out[#out + 1], out[#out + 2] = slim(ARGV[i], largest)
 end
 return out
