@@ -199,7 +199,7 @@ class _Check:
             self._judge_job(name[4:], ttl, *more)
         elif name.startswith(b"held:"):
             self.holders.add(name[5:])
-        elif name.startswith(b"unique:") and more[0]:
+        elif name.startswith(b"unique:") and any(more):
             self._doubt(Doubt("slot", name[7:]))
         elif name.startswith(b"subject:") and ttl == -1:
             self._doubt(Doubt("subject", name[8:]))

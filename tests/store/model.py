@@ -23,6 +23,7 @@ class Known:
     call: bytes
     unique: str = ""
     until_start: bool = False
+    lapsed: bool = False
     attempts: int = 0
     crashes: int = 0
     worker: str = ""
@@ -130,6 +131,7 @@ class Model:
         assert job.status == "queued", f"{id} was claimed, but is {job.status}"
         job.status, job.worker, job.claim = "running", me, number
         if job.until_start:
+            job.lapsed = job.unique not in self.slots  # for all that the claim knows, its time was over
             self.release(id)
 
     def settle(self, grip: Grip, verb: str) -> str:
@@ -237,7 +239,7 @@ class Model:
             del self.windows[window]
 
     def hold_again(self, id: str) -> None:
-        if self.jobs[id].until_start:
+        if self.jobs[id].until_start and not self.jobs[id].lapsed:
             self.slots.setdefault(self.jobs[id].unique, id)
 
     def release(self, id: str) -> None:

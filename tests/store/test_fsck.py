@@ -16,7 +16,7 @@ from ardiq.store.fsck import Report
 from ardiq.store.keys import Keys
 from ardiq.store.scripts import Call, script
 from tests.keyspace import faults, table
-from tests.store.bench import Bench, succeeded
+from tests.store.bench import Bench, ended, succeeded
 
 W1, W2, GHOST = "1" * 32, "2" * 32, "9" * 32
 Damage = Callable[[Bench], None]
@@ -235,6 +235,15 @@ def test_a_full_server_can_be_repaired(busy: Bench) -> None:
         busy.redis.config_set("maxmemory", before)
     assert report.repaired == report.found >= 3
     assert kinds(look(busy)) == []
+
+
+def test_the_end_of_a_slot_is_no_slot(bench: Bench) -> None:
+    """R20, C7: what is remembered of a slot that a claim has freed outlives its job, and is no fault."""
+    bench.register(W1)
+    bench.enqueue("a", unique="h", unique_until_start=True, unique_ttl_ms=60_000)
+    bench.settle(W1, ended(bench.take(W1)["a"], W1, JobStatus.SUCCEEDED, ttl_ms=0))
+    assert bench.redis.exists(bench.keys.unique("end:a"))
+    assert kinds(look(bench)) == []
 
 
 def test_what_is_only_told(busy: Bench) -> None:

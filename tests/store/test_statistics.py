@@ -201,6 +201,16 @@ def test_figures_of_a_wrong_type_cost_no_job(bench: Bench, clock: Clock) -> None
     bench.redis.delete(bench.keys.prefix + "counted")
 
 
+def test_what_cannot_be_sampled_costs_no_figure(bench: Bench) -> None:
+    """R9: a lane of a wrong type: what was counted is there, and its key has an end."""
+    bench.redis.set(bench.keys.lane("default"), "x")
+    add(bench, ("high", "shop.pay", {"S": 2}))
+    assert totals(bench) == {("high", "shop.pay"): {"S": 2}}
+    for key in bench.redis.scan_iter(bench.keys.prefix + "stats:*"):
+        assert bench.redis.pttl(key) > 0
+    bench.redis.delete(bench.keys.lane("default"))
+
+
 @pytest.mark.parametrize("minutes", [0, -1, 4_321, 2.5, True, "60", None])
 def test_a_number_of_minutes(bench: Bench, minutes: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"minutes=.*: give"):

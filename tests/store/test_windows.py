@@ -270,6 +270,18 @@ def test_one_whose_result_is_not_kept(bench: Bench, status: str, holds: bool) ->
     assert bench.run(throttled(bench, "b")) == (["a"] if holds else [True])
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_throttled_id_that_left_nothing(bench: Bench, batch: int) -> None:
+    """C7: a call under the id of the first, which has run and whose result is not kept, makes no second."""
+    bench.register(ME)
+    assert bench.run(throttled(bench, "a")) == [True]
+    bench.settle(ME, ended(bench.take(ME)["a"], ME, JobStatus.SUCCEEDED, ttl_ms=0))
+    again = [bench.new("a", call=b"another", window=Throttle("h", LATER)) for _ in range(batch)]
+    assert bench.run(verbs.enqueue(bench.keys, again)) == ["a"] * batch
+    assert bench.run(verbs.enqueue(bench.keys, again, "1 default high")) == ["a"] * batch
+    assert bench.lane() == []
+
+
 def test_a_slot_with_an_end_that_is_held_again(bench: Bench, clock: Clock) -> None:
     """C7: given back before it began, the job has its slot again for the rest of the time, and no longer."""
     bench.register(ME)
@@ -285,6 +297,22 @@ def test_a_slot_with_an_end_that_is_held_again(bench: Bench, clock: Clock) -> No
     bench.settle(ME, verbs.given_back(job, 3))
     assert not bench.redis.exists(slot), "its time is over"
     assert "unique:end:a" not in bench.state()
+    bench.settle(ME, verbs.given_back(bench.take(ME, number=4)["a"], 4))
+    assert not bench.redis.exists(slot), "and stays so"
+
+
+@pytest.mark.parametrize("how", ["given back", "unheard"])
+def test_a_slot_whose_end_came_before_the_claim(bench: Bench, clock: Clock, how: str) -> None:
+    """C7: it is not held again without an end, whichever way the job comes back."""
+    bench.register(ME, lease_ms=3 * LATER)
+    bench.enqueue("a", unique="h", unique_until_start=True, unique_ttl_ms=1_000)
+    bench.redis.delete(bench.keys.unique("h"))  # as its end does
+    job = bench.take(ME)["a"]
+    if how == "given back":
+        bench.settle(ME, verbs.given_back(job, 1))
+    else:
+        bench.run(verbs.reconcile(bench.keys, ME, [], 1))
+    assert not bench.redis.exists(bench.keys.unique("h"))
 
 
 def test_a_batch_of_debounced_calls_is_bounded(bench: Bench) -> None:

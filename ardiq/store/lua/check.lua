@@ -52,7 +52,7 @@ for _, key in ipairs(page[2]) do
   local name = string.sub(key, #prefix + 1)
   if string.sub(name, 1, 4) == 'job:' then
     out[#out + 1] = job(string.sub(name, 5))
-  elseif string.sub(name, 1, 7) == 'unique:' then
+  elseif string.sub(name, 1, 7) == 'unique:' and string.sub(name, 1, 11) ~= 'unique:end:' then
     out[#out + 1] = slot(string.sub(name, 8))
   else
     out[#out + 1] = { name, redis.call('TYPE', key).ok, redis.call('PTTL', key) }

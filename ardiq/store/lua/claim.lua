@@ -138,9 +138,11 @@ local function take(id, lane, record)
     local flags = string.sub(record, 2, 2)
     if flags == '3' or flags == '7' then
       local _, _, unique = texts(record)
-      local left = redis.pcall('PTTL', prefix .. 'unique:' .. unique)
-      if type(left) == 'number' and left > 0 and redis.pcall('GET', prefix .. 'unique:' .. unique) == id then
-        -- Should the job not start after all, its slot is its own again until then, and no longer.
+      local holder = redis.pcall('GET', prefix .. 'unique:' .. unique)
+      local left = holder == id and redis.pcall('PTTL', prefix .. 'unique:' .. unique) or holder or 0
+      if type(left) == 'number' and left >= 0 then
+        -- Should the job not start after all, its slot is its own again until then, and no longer; not at all
+        -- when its time was over before.
         redis.call('SET', prefix .. 'unique:end:' .. id, now + left, 'PX', left + REMEMBERED)
       end
       release(unique, id)
@@ -212,10 +214,10 @@ else
         local _, name = texts(type(head) == 'string' and head or '')
         local is_scarce = string.find(scarce, '\n' .. name .. '\n', 1, true)
         if bytes >= BYTES then
-          table.insert(back, 1, id)
+          back[#back + 1] = id
           more = 1
         elseif is_scarce and spare == 0 then
-          table.insert(back, 1, id)
+          back[#back + 1] = id
           aside = aside + 1
         else
           local before = #taken
@@ -231,11 +233,20 @@ else
     end
     if #back > 0 then
       -- From the back to the front, as LPUSH turns them round again.
-      redis.pcall('LPUSH', prefix .. 'lane:' .. lane, unpack(back))
+      local turned, last = {}, #back + 1
+      for n, id in ipairs(back) do
+        turned[last - n] = id
+      end
+      redis.pcall('LPUSH', prefix .. 'lane:' .. lane, unpack(turned))
     end
   end
-  if aside > 0 and #taken == 0 then
-    more = 4
+  if aside > 0 then
+    -- It may have been their token that has woken this worker, and others have a place for them. This one asks for
+    -- none while it is told so.
+    wake()
+    if #taken == 0 then
+      more = 4
+    end
   end
 end
 if #taken > 0 then

@@ -46,7 +46,11 @@ for i = 4, #ARGV do
   rows[i - 3] = ARGV[i]
 end
 if redis.call('HSETNX', prefix .. 'stats:' .. minute, '=at', now) == 1 then
-  put(look())
+  -- What cannot be looked at, as a lane of a wrong type, costs the sample, and not what was counted.
+  local seen, sample = pcall(look)
+  if seen then
+    pcall(put, sample)
+  end
 end
 tally(now, rows)
 return now

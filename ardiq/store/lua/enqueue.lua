@@ -203,7 +203,8 @@ local function store(id, lane, options, tail)
   local enqueued = now - (age or 0)
   local due = due_of(time, enqueued)
   local first = mode ~= '' and throttled_by(mode)
-  if first and first ~= id then
+  -- Of the first job itself nothing may be left when it has run, and its window is open all the same.
+  if first and (first ~= id or letter_of(id) == '') then
     return first
   end
   local most, bytes = string.match(mode, '^d(%d+):(%d+)$')
