@@ -88,6 +88,12 @@ def ensure(directory: Path) -> str:
     return "unix://" + quote(str(address))
 
 
+def runs(directory: Path) -> bool:
+    """Whether the server of this directory runs. Starts none, and makes nothing."""
+    directory = _checked(directory)
+    return (directory / "server.lock").exists() and _is_running(directory)
+
+
 def stop(directory: Path) -> bool:
     """Shut the server of this directory down, with everything on disk. False when none was running.
 

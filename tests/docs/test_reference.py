@@ -23,6 +23,7 @@ from ardiq.management.commands import (
     ardiq_jobs,
     ardiq_queues,
     ardiq_schedules,
+    ardiq_server,
     ardiq_status,
     ardiq_workers,
 )
@@ -252,7 +253,9 @@ def test_verbs_and_flags_of_schedules() -> None:
         assert {flag for action in sub._actions for flag in action.option_strings} - known == listed
 
 
-@pytest.mark.parametrize("command", [ardiq_queues, ardiq_workers], ids=["queues", "workers"])
+@pytest.mark.parametrize(
+    "command", [ardiq_queues, ardiq_workers, ardiq_server], ids=["queues", "workers", "server"]
+)
 def test_verbs_of_controls(command: Any, request: pytest.FixtureRequest) -> None:
     kind = request.node.callspec.id
     parser = command.Command().create_parser("manage.py", f"ardiq_{kind}")
