@@ -5,34 +5,54 @@ The one place that knows of Django's connections. A thread that never opened one
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections, connections, reset_queries
+from django.db.backends.signals import connection_created
 
 from ardiq import once, propagation, references
 from ardiq.core.life import Life
 
 
-def _has_connections() -> bool:
-    return any(True for _ in connections.all(initialized_only=True))
+class _Opened(threading.local):
+    """Whether this thread has opened a connection; None as long as nobody has looked."""
+
+    ever: bool | None = None
+
+
+_opened = _Opened()
+
+
+def _note(**told: Any) -> None:
+    _opened.ever = True
+
+
+# Django tells of each connection that is opened. To ask it for those of a thread takes longer than a small
+# job does otherwise, and is done once.
+connection_created.connect(_note)
 
 
 def _tidy() -> None:
-    if _has_connections():
+    if _opened.ever is None:
+        _opened.ever = bool(connections.all(initialized_only=True))
+    if _opened.ever:
         reset_queries()
         close_old_connections()
 
 
-@contextmanager
-def _sync_job() -> Iterator[None]:
-    _tidy()
-    try:
-        yield
-    finally:
+class _Tidied:
+    def __enter__(self) -> None:
         _tidy()
+
+    def __exit__(self, *raised: object) -> None:
+        _tidy()
+
+
+_TIDIED = _Tidied()
 
 
 async def _close(context: ThreadSensitiveContext) -> None:
@@ -47,7 +67,7 @@ class DjangoUpkeep:
     """What a worker puts around jobs inside a Django project (worker.runner.Around)."""
 
     def sync_job(self) -> AbstractContextManager[None]:
-        return _sync_job()
+        return _TIDIED
 
     def put(self, names: tuple[str, ...], context: Mapping[str, Any]) -> None:
         propagation.carrier(names).put(context)

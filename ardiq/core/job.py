@@ -21,6 +21,7 @@ in redis-cli, and it needs no library inside Lua.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 
 from ardiq.core.extensions import pack
@@ -113,6 +114,16 @@ def tail(start: bytes, call: bytes, history: bytes = b"", outcome: bytes = b"") 
     return b"%b%06x%06x%b%b%b" % (start, len(call), len(history), call, history, outcome)
 
 
+@lru_cache(maxsize=256)
+def _start(status: JobStatus, flags: int, attempts: int) -> bytes:
+    return b"%b%x%03x" % (BYTES_OF[status], flags, attempts)
+
+
+# The text lines of the record that was read last, and what they are: jobs of one task have the same ones, and
+# come one behind the other.
+_latest: list[tuple[bytes, list[str]]] = [(b"\n\n\n", ["", "", ""])]
+
+
 class JobRecord:
     """One job, read from its record. Times are epoch ms by the clock of the server.
 
@@ -130,18 +141,24 @@ class JobRecord:
             raise ValueError(f"job {id}: unknown status letter {raw[:1]!r}; written by a newer ardiq?")
         if not raw[1:29].isalnum():
             raise ValueError(f"job {id}: the head of its record is no hex number")
-        int(raw[1:29], 16)
-        end = raw.index(b"\n", raw.index(b"\n", raw.index(b"\n", HEAD) + 1) + 1)
+        head = int(raw[1:29], 16)
+        texts, words = _latest[0]
+        if raw.startswith(texts, HEAD):
+            end = HEAD + len(texts) - 1
+        else:
+            end = raw.index(b"\n", raw.index(b"\n", raw.index(b"\n", HEAD) + 1) + 1)
+            words = raw[HEAD:end].decode().split("\n")
+            _latest[0] = raw[HEAD : end + 1], words
         self.id = id
         self.raw = raw
         self.status = status
-        self.flags = int(raw[1:2], 16)
-        self.attempts = int(raw[2:5], 16)
-        self.lane, self.name, self.unique = raw[HEAD:end].decode().split("\n")
+        self.flags, self.attempts = head >> 108, head >> 96 & 0xFFF
+        self.lane, self.name, self.unique = words
         self._texts_end = end + 1
         self._call_at = end + 13
-        self._history_at = self._call_at + int(raw[end + 1 : end + 7], 16)
-        self._outcome_at = self._history_at + int(raw[end + 7 : end + 13], 16)
+        lengths = int(raw[end + 1 : end + 13], 16)
+        self._history_at = self._call_at + (lengths >> 24)
+        self._outcome_at = self._history_at + (lengths & 0xFFFFFF)
 
     @classmethod
     def unreadable(cls, id: str, raw: bytes, lane: str) -> JobRecord:
@@ -184,7 +201,7 @@ class JobRecord:
     def head(self, status: JobStatus, attempts: int | None = None) -> bytes:
         """The first 18 bytes of the record that follows this one: status to enqueue time."""
         charged = self.attempts if attempts is None else attempts
-        return b"%b%x%03x%b" % (BYTES_OF[status], self.flags, charged, self.raw[5:18])
+        return _start(status, self.flags, charged) + self.raw[5:18]
 
     def tail(self, history: bytes | None = None, outcome: bytes = b"") -> bytes:
         """The record that follows this one, behind its worker: with another history, or an outcome."""

@@ -118,7 +118,7 @@ class TaskResult:
 def outcome_subject(id: str, name: str, status: JobStatus) -> bytes:
     """What the signature of an outcome is bound to: nobody can make a failure of a success, or pass it off
     as the outcome of another job. A name holds no newline, so that no two subjects are spelt alike."""
-    return b"%b\n%b" % (_named(id, name), BYTES_OF[status])
+    return f"{id}\n{name}\n".encode("utf-8", "surrogateescape") + BYTES_OF[status]
 
 
 def history_subject(id: str, name: str) -> bytes:

@@ -25,6 +25,7 @@ class AsyncStore:
         self.endpoint = endpoint
         self._limit = limit or (CALLER_TIMEOUT if retry else REPLY_TIMEOUT)
         self._retry = retry
+        self.awake = Awake(on=retry)
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
         self._guard: AsyncIterator[None] | None = None
@@ -45,8 +46,7 @@ class AsyncStore:
             if self._guard is None:
                 self._guard = close_with_loop(self.close)
                 await anext(self._guard)
-            awake = Awake() if self._retry else None
-            self._link = await Link(self.endpoint, self._limit, awake=awake).connect()
+            self._link = await Link(self.endpoint, self._limit, awake=self.awake).connect()
             return self._link
         except ConnectionError:
             self.endpoint.forget()

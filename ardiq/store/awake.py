@@ -14,15 +14,18 @@ AGAIN = 128  # calls after which it is tried again
 
 
 class Awake:
-    """Remembers whether staying awake has been worth it."""
+    """Remembers whether staying awake has been worth it. It never is unless ``on``."""
 
-    __slots__ = ("_luck", "_skipped")
+    __slots__ = ("_luck", "_skipped", "on")
 
-    def __init__(self) -> None:
+    def __init__(self, on: bool = True) -> None:
+        self.on = on
         self._luck = LUCK
         self._skipped = 0
 
     def worth_it(self) -> bool:
+        if not self.on:
+            return False
         if self._luck > 0:
             return True
         self._skipped += 1

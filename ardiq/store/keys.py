@@ -41,7 +41,8 @@ All keys of a queue share one hash tag, so that a script may touch any of them o
 ``totals``            hash    the same since counting began; expires three days after the last count
 ``counted``           zset    'lane task' -> when anything was counted there last, ms; bounded, as above
 ``control``           pubsub  ids to abort, and orders, for workers
-``done:<client>``     pubsub  ids that have ended, for the client that waits for them
+``done:<client>``     pubsub  ids that have ended, for the client that waits for them; behind the id of one
+                              named +... a line end and the record, if it is small
 ====================  ======  ===============================================================================
 """
 

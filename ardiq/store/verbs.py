@@ -122,7 +122,7 @@ def unregister(keys: Keys, worker: str) -> Call:
 def _claimed(reply: Any) -> Claimed:
     if reply[1] == -1:
         return Claimed(reply[0], 0, False, frozenset(), [], lost=True)
-    ids = [id_text(id) for id in reply[4::2]]
+    ids = [id.decode("utf-8", "surrogateescape") for id in reply[4::2]]  # as id_text does, of many
     return Claimed(
         reply[0],
         reply[1],

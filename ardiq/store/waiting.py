@@ -62,11 +62,12 @@ class AsyncWaiter:
 
     def __init__(self, endpoint: Endpoint, store: AsyncStore, keys: Keys) -> None:
         self._endpoint, self._store, self._keys = endpoint, store, keys
-        self._client = secrets.token_hex(8)
+        # The sign says that a push may bring the record; a worker that does not know it pushes the id alone.
+        self._client = "+" + secrets.token_hex(8)
         self._guard: AsyncIterator[None] | None = None
         self._link: Listener | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._expected: dict[str, set[asyncio.Future[None]]] = {}
+        self._expected: dict[str, set[asyncio.Future[bytes]]] = {}
 
     async def wait(self, id: str, timeout: float | None) -> bytes | None:
         """The record of a job once it has ended; None when there is none. Raises TimeoutError (seconds)."""
@@ -75,7 +76,7 @@ class AsyncWaiter:
         poll = POLL_FIRST
         await self._listen()
         while True:
-            told = loop.create_future()
+            told: asyncio.Future[bytes] = loop.create_future()
             self._expected.setdefault(id, set()).add(told)
             try:
                 record: bytes | None = await self._store.run(verbs.wait(self._keys, id, self._client))
@@ -88,6 +89,8 @@ class AsyncWaiter:
             finally:
                 self._forget(id, told)
             if told.done():
+                if record := told.result():
+                    return record
                 answers = await self._store.run(verbs.read(self._keys, [id]))
                 if answers[0] is None or answers[0][:1] not in b"QDR":
                     found: bytes | None = answers[0]
@@ -96,7 +99,7 @@ class AsyncWaiter:
             poll = min(poll * 1.5, POLL_MOST)
             await self._listen()
 
-    def _forget(self, id: str, told: asyncio.Future[None]) -> None:
+    def _forget(self, id: str, told: asyncio.Future[bytes]) -> None:
         others = self._expected.get(id)
         if others is not None:
             others.discard(told)
@@ -126,10 +129,11 @@ class AsyncWaiter:
         if self._link is not None:
             self._link.close()
 
-    def _told(self, id: str | None) -> None:
-        for future in self._expected.get(id or "", ()):
+    def _told(self, text: str | None) -> None:
+        id, _, record = (text or "").partition("\n")
+        for future in self._expected.get(id, ()):
             if not future.done():
-                future.set_result(None)
+                future.set_result(record.encode("utf-8", "surrogateescape"))
 
 
 class Waiter:

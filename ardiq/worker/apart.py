@@ -95,7 +95,7 @@ class Apart:
                     await hooks
         finally:
             self._running -= 1
-            self.pace.note()
+            self.pace.done += 1
             finished(held)
 
     async def _outcome(self, held: Held) -> Outcome | None:

@@ -74,6 +74,10 @@ class Clock:
     def set(self, server_ms: int) -> None:
         self.offset = server_ms - time.monotonic() * 1000
 
+    def at(self, monotonic: float) -> int:
+        """Epoch ms at that time of this machine."""
+        return int(monotonic * 1000 + self.offset)
+
     def now(self) -> int:
         """Epoch ms."""
         return int(time.monotonic() * 1000 + self.offset)

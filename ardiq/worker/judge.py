@@ -63,7 +63,7 @@ class Judge:
         events: Events,
     ) -> None:
         self.name, self._options, self._codec, self._clock = name, options, codec, clock
-        self._settler, self._hooks, self._events = settler, hooks, events
+        self._settler, self._hooks, self.events = settler, hooks, events
         self._policies: dict[str, Policy] = {}
 
     def conclude(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
@@ -73,7 +73,9 @@ class Judge:
         if held.measured and outcome.ending is not Ending.HANDED_BACK:
             self._settler.measure(held)
         try:
-            return self._conclude(held, outcome)
+            if outcome.ending is Ending.RETURNED:
+                return self._returned(held, outcome.value)
+            return self._judged(held, outcome)
         except Exception as error:
             # A record that is broken, a memory that is full: this job fails, and no other one suffers.
             self._settler.add(held, self._unjudged(held, error))
@@ -83,13 +85,7 @@ class Judge:
         log.exception("The end of job %s could not be judged; it fails.", one_line(held.record.id))
         return self._failed(held, error, held.record.attempts + 1, with_traceback=False)
 
-    def _conclude(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
-        if outcome.ending is Ending.RETURNED:
-            settlement, problem = self._success(held, outcome)
-            if problem is not None and (hooks := tuple(self._hooks())):
-                return self._after_hooks(hooks, held, problem, lambda: settlement)
-            self._settler.add(held, settlement)
-            return None
+    def _judged(self, held: Held, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
         record = held.record
         now = self._clock.now()
         since = record.enqueued
@@ -177,18 +173,25 @@ class Judge:
         held.error = error
         return self._failed(held, error, attempts, ran=outcome.ending is Ending.RAISED)
 
-    def _success(self, held: Held, outcome: Outcome) -> tuple[verbs.Settlement, Exception | None]:
-        """And what was wrong with the result, if it cannot be stored (E6)."""
+    def _returned(self, held: Held, value: Any) -> Coroutine[Any, Any, None] | None:
+        """A success, unless its result cannot be stored (E6)."""
         record = held.record
         attempts = record.attempts + 1
         try:
-            blob = self.packed(held, outcome.value)
+            blob = self.packed(held, value)
         except (EncodeError, TooLarge) as error:
             self.tell(events.FAILED, held, error=error)
-            return self._failed(held, error, attempts, with_traceback=False), error
-        self.tell(events.SUCCEEDED, held)
+            failed = self._failed(held, error, attempts, with_traceback=False)
+            if hooks := tuple(self._hooks()):
+                return self._after_hooks(hooks, held, error, lambda: failed)
+            self._settler.add(held, failed)
+            return None
+        if events.SUCCEEDED in self.events.wanted:
+            self.tell(events.SUCCEEDED, held)
         ttl, status = self._ttl(held, JobStatus.SUCCEEDED), JobStatus.SUCCEEDED
-        return verbs.finished(record, held.claim, status, attempts, ttl, held.lease.token, blob), None
+        token = held.lease.token
+        self._settler.add(held, verbs.finished(record, held.claim, status, attempts, ttl, token, blob))
+        return None
 
     def _failed(
         self,
@@ -256,11 +259,11 @@ class Judge:
 
     def tell(self, kind: str, held: Held, *, error: BaseException | None = None, delay_ms: int = 0) -> None:
         """Emit an event about a job, when anybody listens."""
-        if kind not in self._events.wanted:
+        if kind not in self.events.wanted:
             return
         record = held.record
         duration = (time.monotonic() - held.began) * 1000 if held.began else 0.0
-        self._events.emit(
+        self.events.emit(
             Event(
                 kind, record.id, record.name, self._options.queue, record.lane, self.name,
                 record.attempts + 1, duration, delay_ms, error,

@@ -21,12 +21,9 @@ class Pace:
         self._concurrency = concurrency
         self._fixed = None if prefetch == "auto" else prefetch
         self._rate = 0.0
-        self._done = 0
+        self.done = 0  # since the last measurement; whoever ends jobs adds them
         self._since = time.monotonic()
         self._last_end = 0.0
-
-    def note(self, ended: int = 1) -> None:
-        self._done += ended
 
     def measure(self) -> None:
         """Take the rate since the last measurement; for the claim, which is when it matters.
@@ -36,13 +33,13 @@ class Pace:
         now = time.monotonic()
         if now - self._since < AHEAD:
             return
-        if self._done:
-            rate = self._done / (now - self._since)
+        if self.done:
+            rate = self.done / (now - self._since)
             self._rate = rate if rate > self._rate else (self._rate + rate) / 2
             self._last_end = now
         elif now - self._last_end > FORGET:
             self._rate = 0.0
-        self._done = 0
+        self.done = 0
         self._since = now
 
     def rest(self) -> None:

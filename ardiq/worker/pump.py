@@ -56,17 +56,15 @@ class Pump:
         limits: Limits,
     ) -> None:
         self.held: dict[str, Held] = {}
-        self.lease = lease
-        self.reconcile = self.stopping = False
+        self.lease, self.reconcile, self.stopping = lease, False, False
         self.brakes, self.outage = Brakes(), outage
         self._aborts_heard: dict[str, float] = {}
         self._options, self.keys = options, keys
         self._commit, self._wake = commit, wake
-        self._clock, self._pace = clock, pace
-        self._register = register
+        self._clock, self._pace, self._register = clock, pace, register
         self.burst_look, self._limits = BURST_LOOK if burst else 0.0, limits
         limits.holds(self.held)
-        self._claims, self._waits = 0, False
+        self._claims, self._waits, self._woken = 0, False, False
         self._room = asyncio.Event()
         self._slots: Slots
         self._settler: Settler
@@ -188,7 +186,7 @@ class Pump:
             await asyncio.sleep(max(seconds, 0.001))
         elif not self.stopping:
             try:
-                await self._wake.run(verbs.listen(self.keys, round(seconds, 3)))
+                self._woken = await self._wake.run(verbs.listen(self.keys, round(seconds, 3)))
             except BrokerError:
                 if not self.stopping:
                     # What took this connection took the other one, too; finding that out would take as long.
@@ -213,8 +211,11 @@ class Pump:
         most = min(want, verbs.CHUNK)
         order, scarce = lanes.drained(self._options, self.held.values(), most), self._slots.scarce(most)
         call = verbs.claim(self.keys, lease.token, number, lease.length_ms, most, order, scarce)
+        # Somebody has just enqueued a job; there is nothing to do until it is here, and they may wait for it.
+        self._commit.awake.on, self._woken = self._woken, False
         try:
             claimed: verbs.Claimed = await self._commit.run(call)
+            self._commit.awake.on = False
         except BrokerError as error:
             # The reply may be lost while its jobs are held: they go back before the next claim (R5).
             self.outage.noticed(error)
@@ -230,8 +231,7 @@ class Pump:
         self._clock.set(claimed.now)
         if faults.armed and claimed.jobs:
             faults.hit("after_claim")
-        for id, raw in claimed.jobs:
-            self._accept(id, raw, number, lease, sent, id in claimed.aborted)
+        self._accept(claimed, number, lease, sent)
         choose(claimed.jobs, self.held)
         if claimed.jobs and self.brakes.caught(sent):
             self.put_back()
@@ -239,18 +239,18 @@ class Pump:
             await self.brakes.notice(claimed.paused, self._commit, self.keys)
         return claimed
 
-    def _accept(self, id: str, raw: bytes, number: int, lease: Lease, sent: float, marked: bool) -> None:
-        try:
-            record = JobRecord(id, raw)
-        except (ValueError, IndexError) as error:
-            self._refuse(id, raw, number, lease, sent, error)
-            return
+    def _accept(self, claimed: verbs.Claimed, number: int, lease: Lease, sent: float) -> None:
         # Only what was heard after this claim was sent: earlier marks came with its reply, and what is older
         # belongs perhaps to an earlier life of the id.
-        if self._aborts_heard and self._aborts_heard.get(id, 0.0) >= sent:
-            marked = True
-        held = self.held[id] = Held(record, number, lease, sent, marked)
-        self._slots.waiting.append(held)
+        marked = claimed.aborted.union(id for id, at in self._aborts_heard.items() if at >= sent)
+        for id, raw in claimed.jobs:
+            try:
+                record = JobRecord(id, raw)
+            except (ValueError, IndexError) as error:
+                self._refuse(id, raw, number, lease, sent, error)
+            else:
+                held = self.held[id] = Held(record, number, lease, sent, id in marked)
+                self._slots.waiting.append(held)
 
     def _refuse(self, id: str, raw: bytes, number: int, lease: Lease, sent: float, error: Exception) -> None:
         """End a job whose record cannot be read: in its lane, every claim would meet it again."""

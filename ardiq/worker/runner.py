@@ -142,8 +142,8 @@ class Runner:
         """From here on the job counts as started: its expiry window is over, and it has a context."""
         record = held.record
         record.flags |= FLAG_STARTED
-        held.began = time.monotonic()
-        held.started = self._clock.now()
+        held.began = began = time.monotonic()
+        held.started = self._clock.at(began)
         deadline = held.started + int(definition.timeout * 1000) if definition.timeout else None
         held.context = JobContext(
             record.id,
@@ -158,7 +158,8 @@ class Runner:
         )
         if definition.equipped or held.meta:
             self._equip(held, held.context, definition)
-        self._judge.tell(events.STARTED, held)
+        if events.STARTED in self._judge.events.wanted:
+            self._judge.tell(events.STARTED, held)
 
     def _equip(self, held: Held, job: JobContext, definition: Definition) -> None:
         """What few jobs have: headers, kept logs, facts."""

@@ -102,10 +102,11 @@ class Settler:
         """The first verdicts that belong to one lease: a settle speaks for one worker. No more of them than
         a slow network takes in before its silence counts as death."""
         lease = self._pending[0][0].lease
-        batch = list(takewhile(lambda one: one[0].lease is lease, self._pending[: verbs.CHUNK]))
-        sizes = accumulate(len(settlement[5]) for _, settlement in batch)
-        fit = bisect_right(list(sizes), MOST_BYTES)
-        return batch[: max(fit, 1)]
+        batch = self._pending[: verbs.CHUNK]
+        if len({held.lease for held, _ in batch}) > 1:
+            batch = list(takewhile(lambda one: one[0].lease is lease, batch))
+        sizes = list(accumulate([len(settlement[5]) for _, settlement in batch]))
+        return batch if sizes[-1] <= MOST_BYTES else batch[: max(bisect_right(sizes, MOST_BYTES), 1)]
 
     async def _commit(self, lease: Lease, batch: Batch) -> dict[str, str]:
         call = verbs.settle(

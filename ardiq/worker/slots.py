@@ -92,6 +92,7 @@ class Slots:
                 out_of_time = time.monotonic() > until
         finally:
             self._filling = False
+        self._freed()  # by those that have ended at once
         if self.waiting and out_of_time:
             # Only then: what cannot start now would be asked again without end.
             self._fill_soon()
@@ -101,14 +102,15 @@ class Slots:
             self._refill = self._loop.call_soon(self.fill)
 
     def _has_room(self) -> bool:
-        return self._on_loop + self.crew.busy + len(self._concluding) < self._concurrency
+        in_threads = self.crew.busy if self.crew.load else 0
+        return self._on_loop + in_threads + len(self._concluding) < self._concurrency
 
     def _start(self, held: Held) -> bool:
         """Start a job if there is a slot for it."""
         if not held.lease.believed:
             return False
         definition = held.definition = self._find(held.record)
-        if self._suspects is not None and self._suspects.wants(held):
+        if held.record.raw[5:7] != b"00" and self._suspects is not None and self._suspects.wants(held):
             return self._start_alone(held) or self._aside.add(held)
         if definition is not None and not definition.is_async:
             if definition.executor == "process" and self.processes is not None:
@@ -179,11 +181,12 @@ class Slots:
 
     def _ended(self, held: Held) -> None:
         self._on_loop -= 1
-        self._pace.note()
-        self._go_on()
+        self._pace.done += 1
+        if not self._filling:
+            self._go_on()
 
     def _delivered(self, batch: list[tuple[Held, Outcome]]) -> None:
-        self._pace.note(len(batch))
+        self._pace.done += len(batch)
         for held, outcome in batch:
             if held.timer is not None:
                 held.timer.cancel()

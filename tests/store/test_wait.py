@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ardiq.core.job import JobStatus
 from ardiq.store import letters, verbs, waiting
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.endpoint import Endpoint
@@ -53,6 +54,27 @@ def test_each_client_is_told_once(bench: Bench) -> None:
         assert listening.get_message(timeout=0.05) is None
     assert sorted(told) == [("one", b"a"), ("two", b"a")]
     assert bench.state()["waiters"] == {"b": "three"}
+
+
+@pytest.mark.parametrize(("size", "brought"), [(100, True), (5_000, False)])
+def test_the_record_comes_with_the_push(bench: Bench, size: int, brought: bool) -> None:
+    """E1: to a client that asks for it, unless it is large; one of an earlier release is told the id."""
+    bench.register(ME)
+    bench.enqueue("a")
+    job = bench.take(ME)["a"]
+    for client in ("old", "+new"):
+        bench.run(verbs.wait(bench.keys, "a", client))
+    with bench.redis.pubsub(ignore_subscribe_messages=True) as listening:
+        channels = {bench.keys.done(client).encode(): client for client in ("old", "+new")}
+        listening.subscribe(*channels)
+        bench.settle(ME, verbs.finished(job, 1, JobStatus.SUCCEEDED, 1, 60_000, ME, b"x" * size))
+        told: dict[str, bytes] = {}
+        end = time.monotonic() + 5
+        while len(told) < 2 and time.monotonic() < end:
+            if message := listening.get_message(timeout=0.2):
+                told[channels[message["channel"]]] = message["data"]
+    record = bench.redis.get(bench.keys.job("a"))
+    assert told == {"old": b"a", "+new": b"a\n" + record if brought else b"a"}
 
 
 def test_the_list_of_clients_is_bounded(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from multiprocessing import current_process
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ardiq import running
@@ -33,6 +34,8 @@ LEAVE = 5.0  # seconds that threads which tasks have left behind may keep the pr
 
 class Command(BaseCommand):
     help = "Runs the jobs of one or more queues until it is told to stop (SIGTERM or Ctrl-C)."
+    # Others load the URLs of the project, and with them views that a worker keeps in memory and never serves.
+    requires_system_checks = ("ardiq", Tags.models)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--queue", action="append", metavar="NAME", help="a queue to serve; default: all")

@@ -33,7 +33,14 @@ local function notify(ids)
     if names then
       redis.call('HDEL', waiters, ids[i])
       for name in string.gmatch(names, '%S+') do
-        redis.pcall('PUBLISH', prefix .. 'done:' .. name, ids[i])
+        local told = ids[i]
+        if string.sub(name, 1, 1) == '+' then  -- this client takes the record at once, and need not ask for it
+          local record = redis.pcall('GET', prefix .. 'job:' .. ids[i])
+          if type(record) == 'string' and #record <= 4096 then
+            told = told .. '\n' .. record
+          end
+        end
+        redis.pcall('PUBLISH', prefix .. 'done:' .. name, told)
       end
     end
   end
