@@ -46,4 +46,6 @@ def sample(bench: Bench, row: str, side: str) -> dict[str, object]:
     except Lacks as reason:
         return {"lacks": str(reason)}
     except (SideError, ServerError, TooLong, OSError, subprocess.TimeoutExpired, ZeroDivisionError) as error:
-        return {"failed": str(error) or repr(error)}
+        # The first line goes into tables and documents, the log stays with the samples.
+        what, _, log = (str(error) or repr(error)).partition("\n")
+        return {"failed": what, "log": log}
