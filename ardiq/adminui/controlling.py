@@ -29,13 +29,17 @@ MOST = 100  # objects of one deed
 
 
 class DeedForm(forms.Form):
-    """What has to be said to do it; nothing, unless a subclass asks. ``rows`` are what it is done to."""
+    """What has to be said to do it; nothing, unless a subclass asks. ``rows`` are what it is done to,
+    ``queues`` those that the user may see."""
 
     rows: Sequence[Any] = ()
+    queues: Sequence[str] = ()
 
-    def __init__(self, *args: Any, rows: Sequence[Any] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, rows: Sequence[Any] = (), queues: Sequence[str] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.rows = rows
+        self.rows, self.queues = rows, queues
         self.prepare()
 
     def prepare(self) -> None:
@@ -126,7 +130,9 @@ class ControlAdmin(RedisAdmin):
             told = _("Nothing was done: %s.") % text if rows else _("What was selected is gone.")
             self.message_user(request, told, messages.WARNING)
             return self._back(rows)
-        form = deed.form(request.POST if request.method == "POST" else None, rows=fitting)
+        form = deed.form(
+            request.POST if request.method == "POST" else None, rows=fitting, queues=self.queues(request)
+        )
         if request.method == "POST" and form.is_valid():
             self._do(request, deed, fitting, form.cleaned_data)
             return self._back(fitting)

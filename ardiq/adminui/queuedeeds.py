@@ -9,6 +9,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ardiq import conf
+from ardiq.adminui import elsewhere
 from ardiq.adminui.controlling import Deed, DeedForm, Text
 from ardiq.adminui.filters import number
 from ardiq.adminui.sources import broker_of
@@ -18,6 +20,7 @@ from ardiq.store import controls, letters, moving
 from ardiq.store.controls import REASON_MOST
 from ardiq.store.scripts import Call
 
+MOST_ELSEWHERE = 2_000  # jobs that one request moves to another queue: about as long
 MOST = 100_000  # jobs that one request deletes or moves: about 2 s of it
 
 
@@ -80,6 +83,18 @@ class MoveForm(LaneForm):
             raise ValidationError(_("They are in this lane already: choose two lanes."))
 
 
+class ElsewhereForm(LaneForm):
+    to = forms.ChoiceField(label=gettext_lazy("To queue"))
+
+    def prepare(self) -> None:
+        super().prepare()
+        [queue] = self.rows
+        self.fields["lane"].label = _("From lane")
+        self.fields["lane"].initial = max(queue.lanes, key=lambda lane: queue.lanes[lane])
+        others = [(alias, alias) for alias in self.queues if alias != queue.name]
+        self.fields["to"].choices = others  # type: ignore[attr-defined]
+
+
 def _run(queue: Queue, call: Call) -> Any:
     return broker_of(queue.name).store.run(call)
 
@@ -125,6 +140,22 @@ def _move(queue: Queue, data: dict[str, Any], who: str) -> str:
     }  # fmt: skip
 
 
+def _elsewhere(queue: Queue, data: dict[str, Any], who: str) -> str:
+    moved = elsewhere.move_to(queue.name, data["lane"], data["to"], MOST_ELSEWHERE)
+    if not moved.count and not moved.left:
+        return ""
+    text = _("Moved %(count)s waiting jobs of lane %(lane)s to queue %(to)s.") % {
+        "count": number(moved.count), "lane": plain(data["lane"]), "to": data["to"],
+    }  # fmt: skip
+    more = moved.count + sum(moved.left.values()) >= MOST_ELSEWHERE
+    rest = _("More are left: one move takes %s.") % number(MOST_ELSEWHERE) if more else ""
+    return " ".join(filter(None, (text, *elsewhere.reasons(moved), rest)))
+
+
+def _no_other(queue: Queue) -> Text:
+    return _nothing_waits(queue) if len(conf.aliases()) > 1 else _("there is no other queue")
+
+
 def _nothing_waits(queue: Queue) -> Text:
     return "" if queue.waiting else _("no job waits there")
 
@@ -144,13 +175,24 @@ DEEDS = (
         _resume, lambda queue: "" if queue.seen.pauses else _("it is not paused"),
     ),
     Deed(
-        "move", "purge_queue", gettext_lazy("Move waiting jobs"), gettext_lazy("Move waiting jobs"),
+        "move", "purge_queue", gettext_lazy("Move to another lane"), gettext_lazy("Move waiting jobs"),
         gettext_lazy(
             "All that waits in one lane goes to the end of another, in its order. Ids and calls stay as they "
             "are, and what runs or is scheduled is left alone."
         ),
         _move, lambda queue: _nothing_waits(queue) if len(queue.lanes) > 1 else _("it has one lane"),
         MoveForm,
+        alone=True,
+    ),
+    Deed(
+        "elsewhere", "purge_queue", gettext_lazy("Move to another queue"),
+        gettext_lazy("Move waiting jobs to another queue"),
+        gettext_lazy(
+            "What waits in one lane goes to the end of the lane of that name in another queue, or of its "
+            "default lane, under the same ids. Jobs stay whose tasks are not known there, or which have run "
+            "before. Whoever waits here for a result finds that the job is gone."
+        ),
+        _elsewhere, _no_other, ElsewhereForm,
         alone=True,
     ),
     Deed(

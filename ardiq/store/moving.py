@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ardiq.store.keys import Keys
 from ardiq.store.letters import PIECE, Steps, Told, size
-from ardiq.store.scripts import Call, script
+from ardiq.store.scripts import Call, id_text, script
 
 NOW = "+0"
 
@@ -17,6 +17,11 @@ def due(delay_ms: int = 0, schedule_ms: int = 0) -> str:
 def move(keys: Keys, id: str, *, lane: str = "", due: str = "") -> Call:
     """'': as it is. Answers whether the job waits, there and then."""
     return script("move").call(keys.prefix, [id, lane, due], bool)
+
+
+def first(keys: Keys, lane: str, most: int) -> Call:
+    """The first ids of a lane; some of their jobs may be elsewhere by now."""
+    return Call(("LRANGE", keys.lane(lane), 0, most - 1), lambda reply: [id_text(id) for id in reply])
 
 
 def piece(keys: Keys, lane: str, to: str, most: int) -> Call:

@@ -13,8 +13,10 @@ from pytest_django.fixtures import Settings
 from ardiq import Ardiq, JobStatus
 from ardiq.adminui import words
 from ardiq.core.cron import Timetable
+from ardiq.core.errors import BrokerError
+from ardiq.core.outcome import read_call
 from ardiq.models import Queue, Schedule, Worker
-from ardiq.store import recurring, scripts, statistics, verbs
+from ardiq.store import inspector, moving, recurring, scripts, statistics, verbs
 from ardiq.store.client import Store
 from tests.admin.conftest import LIST, Shop, SignIn, Work, told
 from tests.workers import Working, until
@@ -117,6 +119,93 @@ def test_move(boss: Client, shop: Shop) -> None:
     ]
     assert shop.app.queue_size_sync("high") == 3
     assert "no such lane" in do(boss, QUEUES, "move", queue, lane="no such lane", to="low").content.decode()
+
+
+@pytest.fixture
+def other(app: Ardiq, settings: Settings, redis_url: str) -> Ardiq:
+    """Another queue of the same server, with a lane less."""
+    name = f"{app.queue_name}.b"
+    given = {"REDIS_URL": redis_url, "PRIORITIES": ["default"], "MAX_QUEUED": 120}
+    settings.ARDIQ = {**settings.ARDIQ, name: given}
+    return Ardiq(name)
+
+
+def test_move_to_another_queue(boss: Client, shop: Shop, other: Ardiq) -> None:
+    """ADMIN 5.5: under their ids and in their order, with what travels with them, signed for that queue; what
+    it does not know stays. They run there."""
+    queue, store = shop.app, shop.app.broker.store
+    other.task(name="shop.add")(lambda a, b=1: a + b)
+    jobs = [
+        shop.add.options(
+            task_id=f"job{n}", priority="low", headers={"n": str(n)}, expire_ms=60_000
+        ).enqueue_sync(n)
+        for n in range(120)
+    ]
+    stays = [shop.give.options(priority="low").enqueue_sync(1) for _ in range(2)]
+    [answer] = told(do(boss, QUEUES, "elsewhere", queue.queue_name, lane="low", to=other.queue_name))
+    assert answer == (
+        f"Moved 120 waiting jobs of lane low to queue {other.queue_name}. "
+        "2 stay: their tasks are not known there."
+    )
+    assert LogEntry.objects.get().change_message == answer
+    assert store.run(moving.first(other.broker.keys, "default", 200)) == [job.id for job in jobs]
+    assert [job.status_sync() for job in (jobs[0], *stays)] == ["not_found", "queued", "queued"]
+    assert queue.queue_size_sync() == 2 and Queue.objects.get(pk=queue.queue_name).scheduled == 0
+    here = other.job(jobs[5].id)
+    [view] = store.run(inspector.jobs(other.broker.keys, [here.id]))
+    assert view is not None and view.record is not None
+    window = read_call(other.broker.codec, view.record)[2]["expire_ms"]
+    assert 0 < window < 60_000, "what is left of it"
+    info = here.info_sync()
+    assert info is not None and (info.args, dict(info.headers or {})) == ([5], {"n": "5"})
+    with Working(other):
+        assert here.result_sync(timeout=20).value == 6  # type: ignore[union-attr]
+
+
+def test_what_cannot_go_to_another_queue_stays(boss: Client, shop: Shop, other: Ardiq) -> None:
+    """An id that is taken there, a queue that is full: they wait where they were, ready as they were."""
+    other.task(name="shop.add")(lambda a, b=1: a + b)
+    queue = shop.app
+    other.ref("shop.add").options(task_id="same").enqueue_sync(1)
+    same = shop.add.options(task_id="same").enqueue_sync(1)
+    [answer] = told(do(boss, QUEUES, "elsewhere", queue.queue_name, lane="default", to=other.queue_name))
+    assert answer.startswith("Moved 0 ") and "1 stay: their id or unique slot is taken there." in answer
+    assert same.status_sync() is JobStatus.QUEUED and queue.queue_size_sync() == 1
+    queue.enqueue_many_sync(shop.add.prepare(n) for n in range(199))
+    [answer] = told(do(boss, QUEUES, "elsewhere", queue.queue_name, lane="default", to=other.queue_name))
+    assert "the other queue is full" in answer
+    assert other.queue_size_sync() + queue.queue_size_sync() == 201 and 50 < other.queue_size_sync() <= 120
+
+
+def test_a_move_that_is_cut_short(
+    boss: Client, shop: Shop, other: Ardiq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R2: nothing is lost: what was under way is ready again after a while."""
+    other.task(name="shop.add")(lambda a, b=1: a + b)
+    job = shop.add.enqueue_sync(1)
+
+    def dies(*args: Any, **kwargs: Any) -> Any:
+        raise BrokerError("gone")
+
+    monkeypatch.setattr("ardiq.adminui.elsewhere.verbs.enqueue", dies)
+    address = f"{QUEUES}_do/elsewhere/?id={shop.app.queue_name}"
+    assert boss.post(address, {"lane": "default", "to": other.queue_name}).status_code == 503
+    [view] = shop.app.broker.store.run(inspector.jobs(shop.app.broker.keys, [job.id]))
+    assert view is not None and view.record is not None and view.record.status is JobStatus.SCHEDULED
+    assert 0 < view.record.at - view.record.enqueued < 90_000
+
+
+def test_a_queue_that_may_not_be_seen_is_no_place_to_move_to(
+    boss: Client, shop: Shop, other: Ardiq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ardiq.adminui.base import RedisAdmin
+
+    shop.add.enqueue_sync(1)
+    monkeypatch.setattr(
+        RedisAdmin, "has_queue_permission", lambda self, request, queue: queue != other.queue_name
+    )
+    page = do(boss, QUEUES, "elsewhere", shop.app.queue_name, lane="default", to=other.queue_name)
+    assert "Select a valid choice" in page.content.decode() and other.queue_size_sync() == 0
 
 
 def test_what_a_purge_of_very_many_leaves(boss: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +428,7 @@ def test_words(expression: str, described: str, monkeypatch: pytest.MonkeyPatch)
 DEEDS = [
     (QUEUES, "pause", "pause_queue", "view_queue"), (QUEUES, "resume", "pause_queue", "view_queue"),
     (QUEUES, "purge", "purge_queue", "view_queue"), (QUEUES, "move", "purge_queue", "view_queue"),
+    (QUEUES, "elsewhere", "purge_queue", "view_queue"),
     (WORKERS, "quiet", "control_worker", "view_worker"), (WORKERS, "work", "control_worker", "view_worker"),
     (WORKERS, "stop", "control_worker", "view_worker"),
     (SCHEDULES, "run", "run_schedule", "view_schedule"),
