@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -103,10 +104,12 @@ class Broker:
         """One round trip of a bulk: ids and the call that stores them, without a container for each job."""
         return [job[0] for job in jobs], verbs.enqueue(self.keys, jobs, self.limit)
 
-    def submit_many(self, batches: list[Batch]) -> Iterator[tuple[list[str], list[Answer]]]:
-        """Store batches from sync code; whoever takes the answers works while the server does."""
-        answers = self.store.run_each(call for _, call in batches)
-        return zip((ids for ids, _ in batches), answers, strict=True)
+    def submit_many(self, batches: Iterable[Batch]) -> Iterator[tuple[list[str], list[Answer]]]:
+        """Store batches from sync code; whoever makes them, and takes the answers, works while the server
+        does."""
+        sent: deque[list[str]] = deque()
+        for answers in self.store.run_each(_noting(batches, sent)):
+            yield sent.popleft(), answers
 
 
 class LoopBroker:
@@ -165,11 +168,18 @@ class LoopBroker:
             if not future.done():
                 future.set_result(answer)
 
-    async def submit_many(self, batches: list[Batch]) -> AsyncIterator[tuple[list[str], list[Answer]]]:
-        """Store batches; whoever takes the answers of one works while the server does on the next."""
-        stored = iter(batches)
-        async for answers in self.store.run_each(call for _, call in batches):
-            yield next(stored)[0], answers
+    async def submit_many(self, batches: Iterable[Batch]) -> AsyncIterator[tuple[list[str], list[Answer]]]:
+        """Store batches; whoever makes them, and takes the answers, works while the server does."""
+        sent: deque[list[str]] = deque()
+        async for answers in self.store.run_each(_noting(batches, sent)):
+            yield sent.popleft(), answers
+
+
+def _noting(batches: Iterable[Batch], sent: deque[list[str]]) -> Iterator[Call]:
+    """The calls of batches that are made as they are asked for; the ids of each are left in ``sent``."""
+    for ids, call in batches:
+        sent.append(ids)
+        yield call
 
 
 _brokers: dict[Any, Broker] = {}
@@ -209,12 +219,17 @@ def new_id() -> str:
     try:
         return ids.pop()
     except IndexError:
-        raw = bytearray(secrets.token_bytes(16 * _POOL))
-        raw[6::16] = raw[6::16].translate(_VERSION_4)
-        raw[8::16] = raw[8::16].translate(_VARIANT)
-        digits = raw.hex()
-        ids.extend([digits[at : at + 32] for at in range(0, 32 * _POOL, 32)])
+        ids.extend(new_ids(_POOL))
         return ids.pop()
+
+
+def new_ids(count: int) -> list[str]:
+    """So many of them."""
+    raw = bytearray(secrets.token_bytes(16 * count))
+    raw[6::16] = raw[6::16].translate(_VERSION_4)
+    raw[8::16] = raw[8::16].translate(_VARIANT)
+    digits = raw.hex()
+    return [digits[at : at + 32] for at in range(0, 32 * count, 32)]
 
 
 # A child that went on with the pool of its parent would hand out the same ids.

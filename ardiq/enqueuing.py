@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
 from ardiq import durability, following, leaving, outbox, references, transactions
-from ardiq.connection import ID_SIZE, Answer, Broker, ids, is_new, new_id
+from ardiq.connection import Answer, Broker, ids, is_new, new_id
 from ardiq.core.errors import ArdiqError, TooLarge
-from ardiq.core.following import followers
-from ardiq.core.job import tail_start
 from ardiq.core.names import check_name
 from ardiq.core.outcome import CALL
 from ardiq.core.reference import Reference
 from ardiq.core.registry import Definition
 from ardiq.overrides import PLAIN, CallOptions, checked, meta_of
 from ardiq.owners import Owner
+from ardiq.plain import CALL_ROOT, Start, start_of
 from ardiq.results import Job
 from ardiq.signals import announce, job_enqueued
 from ardiq.store.newjobs import NewJob, new_job
@@ -26,10 +25,6 @@ from ardiq.uniqueness import sameness
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-Start = tuple[Broker, str, bytes, Callable[[bytes, object], bytes], int]
-
-CALL_ROOT = ("args", "kwargs", "options")
 
 
 class Prepared:
@@ -51,20 +46,19 @@ class Prepared:
     def build(self, broker: Broker) -> NewJob:
         """Encode. Raises EncodeError, TooLarge or ValueError before anything is sent."""
         target = self.target
-        if target.plain is None:
-            return self._build_with_options(broker)
-        known = target.start
-        if known is None or known[0] is not broker:
-            known = target.start_for(broker)
-        _, lane, start, encode, most = known
+        start = target.start
+        if start is None or start.broker is not broker:
+            start = target.start_in(broker)
+            if start is None:
+                return self._build_with_options(broker)
         try:
             id = ids.pop()
         except IndexError:
             id = new_id()
-        call = encode(id.encode(), [list(self.args), self.kwargs])
-        if len(call) > most:
-            raise self._too_large(call, broker)
-        return (id, lane, start, call)  # newjobs.plain_job, without the cost of calling it for each of a bulk
+        call = start.encode(id.encode(), [list(self.args), self.kwargs])
+        if len(call) > start.most:
+            raise self.too_large(len(call), broker)
+        return (id, start.lane, start.texts, call)  # newjobs.plain_job, without the cost of calling it
 
     def _build_with_options(self, broker: Broker) -> NewJob:
         target, options = self.target, self.target.call_options
@@ -79,7 +73,7 @@ class Prepared:
         call = broker.codec.encode(CALL, head, [list(self.args), self.kwargs, meta], CALL_ROOT)
         sent(len(call))
         if len(call) > broker.options.max_payload_bytes:
-            raise self._too_large(call, broker)
+            raise self.too_large(len(call), broker)
         hash = same.hash(target.name, target.definition, self.args, self.kwargs) if same else ""
         return new_job(
             id, lane, target.name, call,
@@ -93,9 +87,9 @@ class Prepared:
             subject_ttl_ms=references.listed_for(broker.options, target.definition) if subject else 0,
         )  # fmt: skip
 
-    def _too_large(self, call: bytes, broker: Broker) -> TooLarge:
+    def too_large(self, size: int, broker: Broker) -> TooLarge:
         return TooLarge(
-            f"The arguments of {self.target.name} take {len(call):,} bytes, more than MAX_PAYLOAD_BYTES "
+            f"The arguments of {self.target.name} take {size:,} bytes, more than MAX_PAYLOAD_BYTES "
             f"({broker.options.max_payload_bytes:,}); store the data elsewhere and pass a reference."
         )
 
@@ -138,16 +132,11 @@ class Enqueuable(Generic[P, R]):
         """What travels with a call besides its arguments."""
         return meta_of(self.call_options, broker, subject)
 
-    def start_for(self, broker: Broker) -> Start:
-        """What is the same for every plain call of this task, reckoned once for as long as options hold."""
-        lane = self.lane_in(broker)
-        encode, full = (
-            broker.codec.encoder(CALL, ID_SIZE, self.sealed, root) for root in (CALL_ROOT[:2], CALL_ROOT)
-        )
-        if followers or broker.carrier is not None:
-            encode = following.around(broker, self.name, lane, encode, full)
-        most = broker.options.max_payload_bytes
-        self.start = (broker, lane, tail_start(lane, self.name), encode, most)
+    def start_in(self, broker: Broker) -> Start | None:
+        """None for a call that is not plain."""
+        if self.plain is None or (self.start is not None and self.start.broker is broker):
+            return self.start
+        self.start = start_of(broker, self.name, self.lane_in(broker), self.sealed)
         return self.start
 
     def prepare(self, /, *args: P.args, **kwargs: P.kwargs) -> Prepared:

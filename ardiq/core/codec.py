@@ -13,6 +13,7 @@ corruption.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from hmac import compare_digest
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import msgpack
 
 from ardiq.core.errors import ArdiqError, BadPayload, BadSignature, EncodeError, NewerPayload
-from ardiq.core.extensions import UnknownExtension, pack, register_extension, unpack
+from ardiq.core.extensions import UnknownExtension, new_packer, pack, register_extension, unpack
 from ardiq.core.paths import Root, explain, spelt
 
 __all__ = ["Codec", "register_extension"]
@@ -74,8 +75,6 @@ class Codec:
         """
         try:
             body = pack(value) if self._serializer is None else self._serialize(value)
-        except MemoryError:
-            raise
         except Exception as problem:
             raise self._refusal(value, root, problem) from problem
         if not self._keys:
@@ -89,23 +88,59 @@ class Codec:
 
         The function takes the first ``head_size`` bytes of the subject, and the value.
         """
-        if self._serializer is not None or not self._keys:
-            return lambda head, value: self.encode(kind, head + tail, value, root)
-        copy = (self._states.get(kind) or self._prepare(kind))[0].copy
-        size = (head_size + len(tail)).to_bytes(4, "big")
+        seal = self.sealer(kind, head_size, tail)
+        write = pack if self._serializer is None else self._serialize
 
         def encode(head: bytes, value: object) -> bytes:
             try:
-                body = pack(value)
-            except MemoryError:
-                raise
+                body = write(value)
             except Exception as problem:
                 raise self._refusal(value, root, problem) from problem
-            mac = copy()
-            mac.update(size + head + tail + body)
-            return mac.digest() + body
+            return seal(head, body)
 
         return encode
+
+    def packer(self, root: Root) -> Callable[[object], bytes]:
+        """The first half of ``encoder``, which can fail: values as bodies. For one thread, and no longer once
+        it has raised."""
+        if self._serializer is not None:
+            return partial(self._serialized, root)
+        alone = new_packer().pack
+
+        def packed(value: object) -> bytes:
+            try:
+                body: bytes = alone([value])[1:]  # as extensions.pack does it, for very many values
+                return body
+            except Exception as problem:
+                raise self._refusal(value, root, problem) from problem
+
+        return packed
+
+    def _serialized(self, root: Root, value: object) -> bytes:
+        try:
+            return self._serialize(value)
+        except Exception as problem:
+            raise self._refusal(value, root, problem) from problem
+
+    def sealer(self, kind: str, head_size: int, tail: bytes) -> Callable[[bytes, bytes], bytes]:
+        """The second half, which cannot: body to blob."""
+        if not self._keys:
+            return lambda head, body: body
+        state = (self._states.get(kind) or self._prepare(kind))[0].copy()
+        state.update((head_size + len(tail)).to_bytes(4, "big"))
+        copy = state.copy
+
+        def seal(head: bytes, body: bytes) -> bytes:
+            mac = copy()
+            mac.update(head + tail + body)
+            return mac.digest() + body
+
+        return seal
+
+    @property
+    def overhead(self) -> int:
+        """Bytes that a blob has beside its body."""
+        return MAC if self._keys else 0
 
     def decode(self, kind: str, subject: bytes, blob: bytes) -> object:
         """The value of a blob. Raises BadSignature before anything is decoded, BadPayload, or NewerPayload
@@ -185,7 +220,9 @@ class Codec:
             reason = f"{type(problem).__name__}: {problem}"
             raise BadPayload(f"cannot decode this {kind}: the deserializer failed with {reason}") from problem
 
-    def _refusal(self, value: object, root: Root, problem: Exception) -> EncodeError:
+    def _refusal(self, value: object, root: Root, problem: Exception) -> Exception:
+        if isinstance(problem, MemoryError):
+            return problem
         if self._serializer is None:
             return explain(value, root, problem)
         reason = f"{type(problem).__name__}: {problem}"

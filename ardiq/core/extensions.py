@@ -152,13 +152,18 @@ def default(value: object) -> object:
 _packers: list[msgpack.Packer] = []  # idle ones; a Packer may be used by one call at a time
 
 
+def new_packer() -> msgpack.Packer:
+    """For one call at a time, and not after an error."""
+    return msgpack.Packer(default=default, strict_types=True, buf_size=4_096)
+
+
 def pack(value: object) -> bytes:
     """The value as bytes. Raises TypeError, ValueError and whatever an extension's encoder raises."""
     # list.pop and list.append are atomic: cheaper than a thread-local, and it nests (sets pack their items).
     try:
         packer = _packers.pop()
     except IndexError:
-        packer = msgpack.Packer(default=default, strict_types=True, buf_size=4_096)
+        packer = new_packer()
     # Packed one level deeper than needed: msgpack packs 1,024 levels, but unpacks only 1,023.
     body: bytes = packer.pack([value])[1:]
     _packers.append(packer)  # one that failed is not put back

@@ -90,6 +90,16 @@ def enqueue(keys: Keys, jobs: Sequence[NewJob], limit: str = "", *, stamped: boo
     return script("enqueue").call(keys.prefix, argv, _stamped if stamped else _answers)
 
 
+def enqueue_alike(
+    keys: Keys, lane: str, texts: bytes, ids: Iterable[str], calls: Iterable[bytes], limit: str = ""
+) -> Call:
+    """``enqueue`` for plain jobs of one task, whose records start with ``texts`` (job.tail_start)."""
+    argv: list[Part] = [limit, lane, texts]
+    for pair in zip(ids, calls, strict=True):
+        argv += pair
+    return script("enqueue").call(keys.prefix, argv, _answers)
+
+
 def _answers(reply: Any) -> list[bool | str]:
     if reply.__class__ is int:
         return [True] * (reply % 1000)

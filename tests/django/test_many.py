@@ -11,7 +11,11 @@ import pytest
 import ardiq
 from ardiq import Ardiq, Job, JobStatus
 from ardiq.core.address import parse
+from ardiq.core.errors import TooLarge
+from ardiq.core.job import JobRecord
+from ardiq.core.outcome import read_call
 from ardiq.enqueuing import Prepared, Task
+from ardiq.store import verbs
 from tests.django.conftest import Stored, Work
 from tests.server import admin
 
@@ -101,6 +105,36 @@ def test_all_or_none_is_checked_before_any_is_sent(
     with pytest.raises(TypeError, match="missing a required argument"):
         app.enqueue_many_sync(add.prepare(n) for n in range(3))
     assert stored() == set()
+
+
+def test_order_over_tasks_and_batches(app: Ardiq, add: Task[..., int]) -> None:
+    """C9: runs of one task, longer and shorter than a batch, between single calls of others."""
+    other = app.task(name="other")(lambda a, b: a)
+    turns = [(add, 501), (other, 1), (add, 1), (other, 3), (add, 1_200), (add.options(expire_ms=1_000), 2)]
+    calls = [task.prepare(n, len(turns)) for task, count in [*turns, (other, 700)] for n in range(count)]
+    for jobs in both(app, calls):
+        raws = app.broker.store.run(verbs.read(app.broker.keys, [job.id for job in jobs]))
+        records = [JobRecord(job.id, raw) for job, raw in zip(jobs, raws, strict=True)]
+        assert [record.name for record in records] == [call.name for call in calls]
+        assert [read_call(app.broker.codec, record)[0] for record in records] == [
+            list(call.args) for call in calls
+        ]
+    assert app.queue_size_sync() == 2 * len(calls)
+
+
+def test_one_that_is_too_large(app: Ardiq, add: Task[..., int], stored: Stored, redis_url: str) -> None:
+    """C5, C9: the limit is that of the call with its signature, to the byte; nothing is stored beyond it."""
+    size = len(add.prepare("x" * 100, 1).build(app.broker)[3])
+    small = Ardiq(app.queue_name, redis_url=redis_url, max_payload_bytes=size)
+    for text, fits in (("x" * 101, False), ("x" * 100, True)):
+        calls = [*(small.ref("add").prepare(n, n) for n in range(600)), small.ref("add").prepare(text, 1)]
+        for send in (small.enqueue_many_sync, lambda calls: asyncio.run(small.enqueue_many(calls))):
+            if fits:
+                assert len(send(calls)) == 601
+                continue
+            with pytest.raises(TooLarge, match=f"take {size + 1} bytes"):
+                send(calls)
+            assert stored() == set()
 
 
 def test_a_large_batch_between_single_jobs(app: Ardiq, add: Task[..., int]) -> None:
