@@ -144,6 +144,19 @@ def test_savepoints(add: Task[..., int], stored: Stored) -> None:
 
 
 @committing
+def test_savepoints_by_hand(add: Task[..., int], stored: Stored) -> None:
+    """D1, D4: Django tells nobody of them, so a job that came behind one leaves all the same."""
+    with transaction.atomic():
+        # Django 6.1 has another name for it.
+        sid = getattr(transaction, "savepoint_create", transaction.savepoint)()
+        job = add.enqueue_sync(1, 1)
+        assert rows() == [job.id]
+        transaction.savepoint_rollback(sid)
+        assert rows() == []
+    assert (stored(), rows()) == ({job.id}, [])
+
+
+@committing
 def test_a_delay_counts_from_the_call(add: Task[..., int]) -> None:
     """D4: not from the push, and neither does what is shown as the time of the enqueue."""
     with transaction.atomic():
