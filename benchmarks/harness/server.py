@@ -37,6 +37,8 @@ class Server:
     """Use it as a context manager. Its own connection speaks just enough RESP for INFO and FLUSHALL."""
 
     PERSISTENCE = {"save": "", "appendonly": "no"}
+    UNDER: tuple[str, ...] = ()  # a program that runs the server, with its arguments
+    START_SECONDS = 5
 
     def __init__(self, binary: str, folder: Path) -> None:
         self.binary = binary
@@ -51,13 +53,13 @@ class Server:
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         self._log = (self.folder / "server.log").open("wb")
         self._process = subprocess.Popen(
-            [self.binary, *words],
+            [*self.UNDER, self.binary, *words],
             stdout=self._log,
             stderr=self._log,
             env={**os.environ, "BENCH_OWNER": str(os.getpid())},
         )
         try:
-            self._connect(time.monotonic() + 5)
+            self._connect(time.monotonic() + self.START_SECONDS)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -73,6 +75,10 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def _connect(self, deadline: float) -> None:
         while True:

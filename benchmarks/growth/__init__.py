@@ -1,0 +1,1 @@
+"""What a verb costs the server by how much there is: jobs, workers, jobs due at once, bytes."""
