@@ -75,7 +75,7 @@ def hold(section: str, scene: str, stage: Stage, count: Count) -> None:
     per_job(stage, scene, lambda run: run() or {})  # what happens once only is over now
     known, best = figures.read(section).get(scene), per_job(stage, scene, count)
     for _ in range(TRIES - 1):
-        if known and not figures.too_much(best, known):
+        if known and not figures.updates() and not figures.too_much(best, known):
             break
         best = {what: min(number, best[what]) for what, number in per_job(stage, scene, count).items()}
     if figures.updates():
