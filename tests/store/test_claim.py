@@ -322,3 +322,13 @@ def test_how_far_it_looks_for_others(bench: Bench) -> None:
     bench.redis.delete(bench.keys.job("a402"))
     assert [id for id, _ in claimed.jobs] == ["a404"]
     assert bench.state()["lane:high"] == ["p400", "p403", "a405"]
+
+
+def test_what_a_quick_worker_holds_is_a_table(bench: Bench) -> None:
+    """R9: the fence does not search a list of hundreds of jobs for each; what is stored is the same."""
+    bench.register("worker-1")
+    ids = [f"a{n}" for n in range(40)]
+    bench.enqueue(*ids)
+    assert len(bench.claim("worker-1", 40).jobs) == 40
+    assert bench.state()["held:worker-1"] == dict.fromkeys(ids, "1")
+    assert bench.redis.object("encoding", bench.keys.held("worker-1")) == b"hashtable"
