@@ -135,7 +135,9 @@ class Working:
     """A worker of an app in a thread of this process, for as long as the block lasts."""
 
     def __init__(self, app: Ardiq, **overrides: Any) -> None:
-        self._options = replace(running.worker_options(app.queue_name), **overrides)
+        # Other apps of a test may serve this queue too, as another user of the server.
+        where = {"redis_url": app.options.redis_url} | overrides
+        self._options = replace(running.worker_options(app.queue_name), **where)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._ready = threading.Event()
         self._error: BaseException | None = None
