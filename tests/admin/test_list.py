@@ -241,7 +241,7 @@ def test_queues_and_workers(boss: Client, shop: Shop, sign_in: SignIn) -> None:
     assert (
         shop.app.queue_name in text
         and "high 1, default 1, low 0" in text
-        and "nobody runs these jobs" in text
+        and "Nobody works here" in text
     )
     assert boss.get(f"/admin/ardiq/queue/{shop.app.queue_name}/change/").status_code == 200
     assert boss.get("/admin/ardiq/worker/").status_code == 200

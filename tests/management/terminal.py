@@ -44,7 +44,7 @@ class Terminal:
         self._line = ours
         self.raw = ""
 
-    def read(self, until: Callable[[str], object], seconds: float = 20) -> str:
+    def read(self, until: Callable[[str], object], seconds: float = 60) -> str:
         """All that it has written, once that is so or it has ended."""
         deadline = time.monotonic() + seconds
         while not until(self.raw):

@@ -173,6 +173,9 @@ def test_the_viewer(url: str, boss: Ardiq) -> None:
     keys, store = Keys(QUEUE), Store(Endpoint(of("ardiq-viewer", "yet-another-password", url)))
     tidied, counts = store.run_many((inspector.tidy(keys), inspector.counts(keys, LANES)))
     assert tidied == 0 and counts.statuses[JobStatus.QUEUED] == 1
+    large = boss.send_sync("t", "x" * 100_000)
+    assert [one.id for one in store.run(inspector.rows(keys, [large.id]))] == [large.id]
+    assert large.delete_sync()
     info = app.info_sync(job.id)
     assert info is not None and info.status is JobStatus.QUEUED
     for change in (lambda: app.send_sync("t", 2), lambda: app.abort_sync(job.id)):

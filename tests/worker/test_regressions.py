@@ -87,7 +87,7 @@ def test_an_error_of_the_judge_costs_one_job(
         raise MemoryError("no room for this result")
 
     app.task(name="add")(lambda: 1)
-    monkeypatch.setattr(Judge, "_success", broken)
+    monkeypatch.setattr(Judge, "_returned", broken)
     with working():
         result = app.send_sync("add").result_sync(timeout=10)
     assert result is not None and result.error is not None

@@ -116,7 +116,8 @@ local out, more, trouble = { now, 0, 0, {} }, 0, nil
 local taken, mine, seen = {}, {}, {}
 
 -- An answer of many large jobs would keep the server from everybody else: beyond so many bytes nothing more is
--- taken, and what was popped goes back to the heads of its lanes. Records are read a few at first, then by the piece.
+-- taken, and what was popped goes back to the heads of its lanes. Records are read a few at first, then by the piece;
+-- a piece of large ones behind small ones is answered whole.
 local FEW, PIECE, BYTES = 8, 64, 4194304
 local bytes = 0
 

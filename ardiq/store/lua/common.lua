@@ -32,13 +32,16 @@ local function notify(ids)
   for i, names in ipairs(clients) do
     if names then
       redis.call('HDEL', waiters, ids[i])
+      local full
       for name in string.gmatch(names, '%S+') do
         local told = ids[i]
         if string.sub(name, 1, 1) == '+' then  -- this client takes the record at once, and need not ask for it
-          local record = redis.pcall('GET', prefix .. 'job:' .. ids[i])
-          if type(record) == 'string' and #record <= 4096 then
-            told = told .. '\n' .. record
+          if not full then
+            local record = redis.pcall('GETRANGE', prefix .. 'job:' .. ids[i], 0, 4096)
+            local fits = type(record) == 'string' and #record > 0 and #record <= 4096
+            full = fits and told .. '\n' .. record or told
           end
+          told = full
         end
         redis.pcall('PUBLISH', prefix .. 'done:' .. name, told)
       end
