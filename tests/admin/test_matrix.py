@@ -67,9 +67,12 @@ DEEDS = {
         "delete": "delete_job",
     },
     "queue": {
-        "pause": "pause_queue", "resume": "pause_queue", "purge": "purge_queue", "move": "purge_queue",
+        "pause": "pause_queue",
+        "resume": "pause_queue",
+        "purge": "purge_queue",
+        "move": "purge_queue",
         "elsewhere": "purge_queue",
-    },  # fmt: skip
+    },
     "worker": {"quiet": "control_worker", "work": "control_worker", "stop": "control_worker"},
     "schedule": {"run": "run_schedule", "disable": "change_schedule", "enable": "change_schedule"},
 }
