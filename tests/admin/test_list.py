@@ -238,11 +238,7 @@ def test_queues_and_workers(boss: Client, shop: Shop, sign_in: SignIn) -> None:
     shop.add.enqueue_sync(1)
     shop.add.options(priority="high").enqueue_sync(1)
     text = boss.get("/admin/ardiq/queue/").content.decode()
-    assert (
-        shop.app.queue_name in text
-        and "high 1, default 1, low 0" in text
-        and "Nobody works here" in text
-    )
+    assert shop.app.queue_name in text and "high 1, default 1, low 0" in text and "Nobody works here" in text
     assert boss.get(f"/admin/ardiq/queue/{shop.app.queue_name}/change/").status_code == 200
     assert boss.get("/admin/ardiq/worker/").status_code == 200
 
