@@ -6,7 +6,7 @@ while the server works on the batch before (bulk.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -104,9 +104,7 @@ class Batches:
 
     def submit(self, targets: Iterator[Target] | None) -> Iterator[Job[Any]]:
         """Store from sync code; handles in order. ``targets`` are to be told what is new."""
-        for ids, answers in self._own.submit_many(self):
-            if targets is not None:
-                _announce(self._own, targets, ids, answers)
+        for ids, answers in _submitted(self._own, self, targets):
             yield from _handles(self._own, ids, answers)
 
     async def submit_async(self, targets: Iterator[Target] | None) -> list[Job[Any]]:
@@ -154,10 +152,26 @@ def _announce(own: Broker, targets: Iterator[Target], ids: list[str], answers: l
             target.announce(own, [id])
 
 
-def _store(own: Broker, batches: list[Batch], targets: Iterator[Target]) -> None:
-    for ids, answers in own.submit_many(batches):
-        if job_enqueued.receivers:
+def _submitted(
+    own: Broker, batches: Iterable[Batch], targets: Iterator[Target] | None
+) -> Iterator[tuple[list[str], list[Answer]]]:
+    """Store batches. Who listens may use the queue, by the connection of this thread: all answers are taken
+    from it before anything is told."""
+    if targets is None:
+        yield from own.submit_many(batches)
+        return
+    stored: list[tuple[list[str], list[Answer]]] = []
+    try:
+        stored.extend(own.submit_many(batches))
+    finally:
+        for ids, answers in stored:
             _announce(own, targets, ids, answers)
+    yield from stored
+
+
+def _store(own: Broker, batches: list[Batch], targets: Iterator[Target]) -> None:
+    for _ in _submitted(own, batches, targets if job_enqueued.receivers else None):
+        pass
 
 
 def _leave(stores: list[Callable[[], None]]) -> tuple[int, BrokerError | None]:
@@ -184,6 +198,15 @@ class Aside:
             self._calls.append((target, call.build(self._own)))
 
         return add
+
+    def check(self) -> None:
+        """Raise ArdiqError where what they ask for cannot be had; nothing is stored yet."""
+        if self._confirmed:
+            durability.check(self._own, self._calls)
+
+    async def check_async(self) -> None:
+        if self._confirmed:
+            await durability.check_async(self._own, self._calls)
 
     def submit(self) -> Iterator[Job[Any]]:
         """From sync code. Rows of the outbox are written all or none."""

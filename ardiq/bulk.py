@@ -15,8 +15,10 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
+from ardiq import durability
 from ardiq.batches import Aside, Batches, Target
 from ardiq.connection import Broker
+from ardiq.core.errors import NotDurable
 from ardiq.enqueuing import Prepared
 from ardiq.owners import Owner
 from ardiq.results import Job
@@ -71,6 +73,11 @@ class Taken:
         pile = self._pile_of[target] = self.piles[way]
         return pile
 
+    def to_send(self) -> list[tuple[Way, Pile]]:
+        """The piles in the order in which they leave: what goes to the server alone is first, and what is
+        waited for is last, for whatever comes of it the others have left then."""
+        return sorted(self.piles.items(), key=lambda item: (bool(item[0][2]), item[0][0] != NOW))
+
     def targets(self, pile: Pile) -> Iterator[Target]:
         """Whose calls they are, in their order."""
         rows = zip(self._targets, self._where, self._counts, strict=True)
@@ -96,13 +103,21 @@ async def enqueue(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     taken = Taken(owner, way_of, lambda way: Batches(own) if way[0] == NOW else Aside(own, *way))
     with _taken_once(own):
         taken.take(calls)
-    jobs: dict[Way, Iterable[Job[Any]]] = {}
-    # What goes to the server alone is first.
-    for way, pile in sorted(taken.piles.items(), key=lambda item: item[0][0] != NOW):
+    for pile in taken.piles.values():
         if isinstance(pile, Aside):
-            jobs[way] = await pile.submit_async()
-        else:
-            jobs[way] = await pile.submit_async(taken.targets(pile) if job_enqueued.receivers else None)
+            await pile.check_async()
+    jobs: dict[Way, Iterable[Job[Any]]] = {}
+    missed: list[NotDurable] = []
+    for way, pile in taken.to_send():
+        try:
+            if isinstance(pile, Aside):
+                jobs[way] = await pile.submit_async()
+            else:
+                jobs[way] = await pile.submit_async(taken.targets(pile) if job_enqueued.receivers else None)
+        except NotDurable as error:
+            missed.append(error)
+    if missed:
+        raise durability.all_of(missed)
     return taken.in_order(jobs)
 
 
@@ -119,14 +134,23 @@ def enqueue_sync(owner: Owner, calls: Iterable[Prepared]) -> list[Job[Any]]:
     taken = Taken(owner, way_of, lambda way: Aside(own, *way) if way[1] else Batches(own))
     with _taken_once(own):
         taken.take(calls)
-    jobs: dict[Way, Iterable[Job[Any]]] = {}
-    for way, pile in taken.piles.items():
+    for pile in taken.piles.values():
         if isinstance(pile, Aside):
-            jobs[way] = pile.submit()
-        elif way[0]:
-            jobs[way] = pile.leave(taken.targets(pile), way[0])
-        else:
-            jobs[way] = pile.submit(taken.targets(pile) if job_enqueued.receivers else None)
+            pile.check()
+    jobs: dict[Way, Iterable[Job[Any]]] = {}
+    missed: list[NotDurable] = []
+    for way, pile in taken.to_send():
+        try:
+            if isinstance(pile, Aside):
+                jobs[way] = pile.submit()
+            elif way[0]:
+                jobs[way] = pile.leave(taken.targets(pile), way[0])
+            else:
+                jobs[way] = list(pile.submit(taken.targets(pile) if job_enqueued.receivers else None))
+        except NotDurable as error:
+            missed.append(error)
+    if missed:
+        raise durability.all_of(missed)
     return taken.in_order(jobs)
 
 

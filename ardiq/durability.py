@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from ardiq import leaving
 from ardiq.connection import Answer, Broker
 from ardiq.core.errors import ArdiqError, BrokerError, NotDurable
-from ardiq.store.confirming import LONGEST_MS, REPLICA
+from ardiq.store.confirming import LONGEST_MS, REPLICA, Sent
 from ardiq.store.newjobs import NewJob
 
 
@@ -23,8 +23,8 @@ class Target(leaving.Target, Protocol):
 Jobs = Sequence[tuple[Any, NewJob]]
 
 
-def put(broker: Broker, jobs: Jobs) -> list[Answer]:
-    """Store jobs that all want the same durability, from sync code, and wait until they have it."""
+def check(broker: Broker, jobs: Jobs) -> None:
+    """Raise ArdiqError where jobs that all want the same durability cannot be asked for, from sync code."""
     way = _way(broker, [target for target, _ in jobs])
     if any(target.waits_for_commit(broker) for target, _ in jobs):
         raise ArdiqError(
@@ -33,9 +33,14 @@ def put(broker: Broker, jobs: Jobs) -> list[Answer]:
             "the database."
         )
     broker.confirming.check(way)
+
+
+def put(broker: Broker, jobs: Jobs) -> list[Answer]:
+    """Store such jobs, which have been checked, and wait until they have it. Raises NotDurable."""
+    way = jobs[0][0].call_options.durability
     answers = leaving.now(broker, jobs)
     try:
-        enough = broker.confirming.confirmed(way)
+        enough = broker.confirming.confirmed(way, _sent(jobs, answers))
     except BrokerError as error:
         raise _missed(way, jobs, answers, error) from error
     if not enough:
@@ -43,14 +48,17 @@ def put(broker: Broker, jobs: Jobs) -> list[Answer]:
     return answers
 
 
+async def check_async(broker: Broker, jobs: Jobs) -> None:
+    """``check`` on an event loop, where no transaction is open."""
+    await broker.here().confirming.check(_way(broker, [target for target, _ in jobs]))
+
+
 async def put_async(broker: Broker, jobs: Jobs) -> list[Answer]:
     """``put`` on an event loop; other coroutines go on enqueuing meanwhile."""
-    way = _way(broker, [target for target, _ in jobs])
-    confirming = broker.here().confirming
-    await confirming.check(way)
+    way = jobs[0][0].call_options.durability
     answers = await sync_to_async(leaving.now)(broker, jobs)
     try:
-        enough = await confirming.confirmed(way)
+        enough = await broker.here().confirming.confirmed(way, _sent(jobs, answers))
     except BrokerError as error:
         raise _missed(way, jobs, answers, error) from error
     if not enough:
@@ -72,15 +80,27 @@ def _way(broker: Broker, targets: Iterable[Target]) -> str:
     return way
 
 
-def _missed(way: str, jobs: Jobs, answers: list[Answer], error: Exception | None = None) -> NotDurable:
-    ids = [
-        answer if isinstance(answer, str) else job[0] for (_, job), answer in zip(jobs, answers, strict=True)
+def all_of(missed: list[NotDurable]) -> NotDurable:
+    """Several in one, with all ids."""
+    if len(missed) == 1:
+        return missed[0]
+    return NotDurable(" ".join(map(str, missed)), [id for one in missed for id in one.ids])
+
+
+def _sent(jobs: Jobs, answers: list[Answer]) -> Sent:
+    return [
+        (answer if isinstance(answer, str) else job[0], job)
+        for (_, job), answer in zip(jobs, answers, strict=True)
     ]
+
+
+def _missed(way: str, jobs: Jobs, answers: list[Answer], error: Exception | None = None) -> NotDurable:
+    ids = [id for id, _ in _sent(jobs, answers)]
     place = "no replica" if way == REPLICA else "no disk"
     why = f" {error}" if error else ""
     some = ids[0] if len(ids) == 1 else f"{ids[0]} and {len(ids) - 1:,} more"
     return NotDurable(
-        f"Stored, but {place} has confirmed it within {LONGEST_MS:,} ms: {some}. A failover may lose it; "
-        f"enqueue it again under the same id.{why}",
+        f"Stored, but {place} has confirmed it within {LONGEST_MS:,} ms: {some}. A failover may lose it, "
+        f"or has; enqueue it again under the same id.{why}",
         ids,
     )

@@ -168,6 +168,7 @@ class Enqueuable(Generic[P, R]):
     async def _send(self, broker: Broker, job: NewJob) -> Job[R]:
         if self.is_durable(broker):
             if self.call_options.durability:
+                await durability.check_async(broker, [(self, job)])
                 return handle(broker, job[0], (await durability.put_async(broker, [(self, job)]))[0])
             return handle(broker, job[0], (await outbox.put_async(broker, [job], self.call_options.using))[0])
         if self.call_options.on_commit:
@@ -185,6 +186,7 @@ class Enqueuable(Generic[P, R]):
         job = prepared.build(broker)
         if self.is_durable(broker):
             if self.call_options.durability:
+                durability.check(broker, [(self, job)])
                 return handle(broker, job[0], durability.put(broker, [(self, job)])[0])
             return handle(broker, job[0], outbox.put(broker, [job], self.call_options.using)[0])
         if self.waits_for_commit(broker):

@@ -42,7 +42,7 @@ class NotEnqueued(BrokerError):
 class NotDurable(BrokerError):
     """The jobs are stored, but it was not confirmed in time that they are anywhere else.
 
-    ``ids``: theirs, in the order of the calls. They run like any others, unless the server is lost first.
+    ``ids``: theirs, in the order of the calls. They run like any others, unless a failover loses them or has.
     Enqueuing them again under these ids makes no second job while they are there.
     """
 

@@ -2,12 +2,16 @@
 
 Both look at the last write of their own connection. A call that is repeated may write nothing, and its reply
 may have come by another connection, so a write of its own goes before: what has it, has all that was
-acknowledged before it.
+acknowledged before it by the same server. The one that is asked may be another by now, to which a failover
+has brought nothing of the jobs; so it is asked for them, too, on the same connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
 
 from ardiq.core.errors import BrokerError
 from ardiq.store.async_client import AsyncStore
@@ -15,8 +19,13 @@ from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.fake import SCHEME
 from ardiq.store.keys import Keys
+from ardiq.store.newjobs import NewJob, mark
 from ardiq.store.refusals import Denied, Refused, Unavailable
 from ardiq.store.scripts import Call
+from ardiq.store.verbs import CHUNK
+
+Sent = Sequence[tuple[str, NewJob]]
+"""Jobs that were stored, behind the ids they came to: their own, or those of jobs that stand for them."""
 
 REPLICA, FSYNC = "replica", "fsync"
 WAYS = (REPLICA, FSYNC)
@@ -35,8 +44,28 @@ def _is_here(endpoint: Endpoint) -> bool:
     return endpoint.url.startswith(SCHEME)
 
 
-def _calls(keys: Keys, way: str) -> list[Call]:
-    return [Call(("SET", keys.confirmed, "1", "PX", 1_000), bool), _count(way, LONGEST_MS)]
+def _parts(sent: Sent) -> Iterator[Sent]:
+    return (sent[at : at + CHUNK] for at in range(0, len(sent), CHUNK))
+
+
+def _calls(keys: Keys, way: str, sent: Sent) -> list[Call]:
+    """A write, how many of the jobs are there, and how many others have it all."""
+    write = Call(("SET", keys.confirmed, "1", "PX", 1_000), bool)
+    there = (Call(("EXISTS", *(keys.job(id) for id, _ in part)), int) for part in _parts(sent))
+    return [write, *there, _count(way, LONGEST_MS)]
+
+
+def _looks(keys: Keys, sent: Sent) -> list[Call]:
+    """Each job for itself: whether it is there, then whether it has been, and has ended and left nothing. In
+    this order, since jobs go on ending."""
+    there = (Call(("EXISTS", keys.job(id)), bool) for id, _ in sent)
+    marks = (("ZMSCORE", keys.spent, *(mark(job) for _, job in part)) for part in _parts(sent))
+    return [*there, *(Call(command, list) for command in marks)]
+
+
+def _seen(looks: list[Any], count: int) -> list[bool]:
+    scores = chain.from_iterable(looks[count:])
+    return [there or score is not None for there, score in zip(looks[:count], scores, strict=True)]
 
 
 def _explained(error: Refused) -> BrokerError:
@@ -68,16 +97,19 @@ class Confirming:
                 raise _explained(error) from error
             self._known.add(way)
 
-    def confirmed(self, way: str) -> bool:
-        """Whether all that was acknowledged so far is there, within LONGEST_MS. Raises BrokerError."""
+    def confirmed(self, way: str, sent: Sent) -> bool:
+        """Whether these jobs are there, within LONGEST_MS. Raises BrokerError."""
         if _is_here(self._store.endpoint):
             return True
-        calls = _calls(self._keys, way)
+        calls = _calls(self._keys, way, sent)
         try:
-            return bool(self._store.run_on_one(calls)[-1])
+            _, *there, others = self._store.run_on_one(calls)
         except (Refused, Unavailable):
             self._store.run(calls[0])  # finds the way to whoever serves the queue by now
-            return bool(self._store.run_on_one(calls)[-1])
+            _, *there, others = self._store.run_on_one(calls)
+        if not others or sum(there) == len(sent):
+            return bool(others)
+        return all(_seen(self._store.run_on_one(_looks(self._keys, sent)), len(sent)))
 
 
 class AsyncConfirming:
@@ -87,7 +119,7 @@ class AsyncConfirming:
     def __init__(self, store: AsyncStore, keys: Keys) -> None:
         self._store, self._keys = store, keys
         self._known: set[str] = set()
-        self._waiting: list[tuple[str, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[str, Sent, asyncio.Future[bool]]] = []
         self._flight: asyncio.Task[None] | None = None
 
     async def check(self, way: str) -> None:
@@ -98,11 +130,11 @@ class AsyncConfirming:
                 raise _explained(error) from error
             self._known.add(way)
 
-    async def confirmed(self, way: str) -> bool:
+    async def confirmed(self, way: str, sent: Sent) -> bool:
         if _is_here(self._store.endpoint):
             return True
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((way, future))
+        self._waiting.append((way, sent, future))
         if self._flight is None:
             self._flight = asyncio.ensure_future(self._fly())
         return await future
@@ -111,29 +143,35 @@ class AsyncConfirming:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                for way in dict.fromkeys(way for way, _ in batch):
-                    await self._settle(way, [future for one, future in batch if one == way])
+                for way in dict.fromkeys(way for way, *_ in batch):
+                    await self._settle(way, [(sent, future) for one, sent, future in batch if one == way])
         finally:
             self._flight = None
 
-    async def _settle(self, way: str, futures: list[asyncio.Future[bool]]) -> None:
-        answer: bool | Exception
+    async def _settle(self, way: str, callers: list[tuple[Sent, asyncio.Future[bool]]]) -> None:
+        at = 0
+        found: list[bool] | Exception
         try:
-            answer = await self._ask(way)
+            found = await self._ask(way, [one for sent, _ in callers for one in sent])
         except Exception as error:
-            answer = error
-        for future in futures:
+            found = error
+        for sent, future in callers:
             if future.done():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
+                pass
+            elif isinstance(found, Exception):
+                future.set_exception(found)
             else:
-                future.set_result(answer)
+                future.set_result(all(found[at : at + len(sent)]))
+            at += len(sent)
 
-    async def _ask(self, way: str) -> bool:
-        calls = _calls(self._keys, way)
+    async def _ask(self, way: str, sent: list[tuple[str, NewJob]]) -> list[bool]:
+        """For each job whether it is there."""
+        calls = _calls(self._keys, way, sent)
         try:
-            return bool((await self._store.run_on_one(calls))[-1])
+            _, *there, others = await self._store.run_on_one(calls)
         except (Refused, Unavailable):
             await self._store.run(calls[0])
-            return bool((await self._store.run_on_one(calls))[-1])
+            _, *there, others = await self._store.run_on_one(calls)
+        if not others or sum(there) == len(sent):
+            return [bool(others)] * len(sent)
+        return _seen(await self._store.run_on_one(_looks(self._keys, sent)), len(sent))

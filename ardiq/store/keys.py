@@ -123,6 +123,10 @@ class Keys:
     def confirmed(self) -> str:
         return self.prefix + "confirmed"
 
+    @property
+    def spent(self) -> str:
+        return self.prefix + "spent"
+
     def bulk(self, id: str) -> str:
         return f"{self.prefix}bulk:{id}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha1
 
 from ardiq.core.job import FLAG_UNIQUE, FLAG_UNTIL_START, tail, tail_start
 
@@ -33,6 +34,15 @@ class Throttle:
 def plain_job(id: str, lane: str, start: bytes, call: bytes) -> NewJob:
     """A job without options under a random id; ``start`` as of core.job.tail_start."""
     return (id, lane, start, call)
+
+
+def mark(job: NewJob) -> str:
+    """What is remembered of this call for a while when its job has ended and left nothing (lua/spent.lua)."""
+    id, _, options, call = job
+    if isinstance(options, str):
+        behind = call.split(b"\n", 3)[3]  # lane, name, unique hash; then two lengths, and the call
+        call = behind[12 : 12 + int(behind[:6], 16)]
+    return sha1(id.encode() + b"\n" + call, usedforsecurity=False).hexdigest()
 
 
 def new_job(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ardiq.core.errors import ArdiqError, BrokerError, NotDurable
 from ardiq.enqueuing import Task
 from ardiq.signals import job_enqueued
 from ardiq.store import confirming
+from tests.django.conftest import Work
 from tests.server import admin, free_port, own_server
 from tests.workers import until
 
@@ -87,15 +89,8 @@ def test_it_is_on_the_replica(pair: Pair, queue_name: str, enqueue: Enqueue) -> 
     """B1: when the call returns, a failover to this replica loses nothing of it; who listens hears of it."""
     app, task = task_of(pair.url, queue_name)
     heard: list[str] = []
-
-    def listen(sender: object, event: Any, **kwargs: object) -> None:
-        heard.append(event.id)
-
-    job_enqueued.connect(listen)
-    try:
+    with hearing(heard.append):
         jobs = enqueue(app, task.options(durability="replica"))
-    finally:
-        job_enqueued.disconnect(listen)
     assert pair.replica.exists(*(app.broker.keys.job(job.id) for job in jobs)) == len(jobs)
     assert heard == [job.id for job in jobs] and waits(app) == len(jobs)
 
@@ -132,6 +127,72 @@ def test_a_repeat_that_writes_nothing_waits_all_the_same(pair: Pair, queue_name:
     with pytest.raises(NotDurable):
         again.options(task_id="a", durability="replica").enqueue_sync()
     assert waits(other) == 1 and job.status_sync() == "queued"
+
+
+@contextmanager
+def hearing(listen: Callable[[str], object]) -> Iterator[None]:
+    """Who listens hears of jobs when they are stored, and before anything is waited for."""
+
+    def hear(sender: object, event: Any, **kwargs: object) -> None:
+        listen(event.id)
+
+    job_enqueued.connect(hear)
+    try:
+        yield
+    finally:
+        job_enqueued.disconnect(hear)
+
+
+@ways
+def test_a_failover_between_has_lost_it(pair: Pair, queue_name: str, enqueue: Enqueue) -> None:
+    """B1: who serves the queue by the time it is asked has a replica, and knows nothing of the job, or of one
+    of many: that confirms nothing."""
+    app, task = task_of(pair.url, queue_name)
+    heard: list[str] = []
+
+    def failover(id: str) -> None:
+        heard.append(id)
+        if len(heard) == 1:
+            with admin(pair.url) as server:
+                server.delete(app.broker.keys.job(id))
+                server.client_kill_filter(_type="normal", skipme=True)
+
+    with hearing(failover), pytest.raises(NotDurable) as caught:
+        enqueue(app, task.options(durability="replica"))
+    assert caught.value.ids == heard
+
+
+@ways
+def test_it_has_run_and_left_nothing(pair: Pair, queue_name: str, enqueue: Enqueue, work: Work) -> None:
+    """B1: a job that is gone because it has ended, before anybody was asked, is not lost."""
+    app, task = task_of(pair.url, queue_name, result_ttl_ms=0)
+    ran: list[str] = []
+
+    def run(id: str) -> None:
+        if not ran:
+            work(app)
+        ran.append(id)
+
+    with hearing(run):
+        enqueue(app, task.options(durability="replica"))
+        ran.clear()
+        task.options(task_id="mine", expire_ms=60_000, durability="replica").enqueue_sync()
+    assert ran == ["mine"] and waits(app) == 0
+
+
+def test_each_of_those_who_wait_together_hears_of_its_own(pair: Pair, queue_name: str) -> None:
+    """B1: what is lost of one says nothing of the others."""
+    app, task = task_of(pair.url, queue_name)
+    names = [f"n{n}" for n in range(20)]
+
+    async def run() -> list[Any]:
+        asking = (task.options(task_id=name, durability="replica").enqueue() for name in names)
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    with admin(pair.url) as server, hearing(lambda id: id == "n7" and server.delete(app.broker.keys.job(id))):
+        jobs = asyncio.run(run())
+    assert [name for name, job in zip(names, jobs, strict=True) if isinstance(job, NotDurable)] == ["n7"]
+    assert [job.id for job in jobs if isinstance(job, Job)] == [name for name in names if name != "n7"]
 
 
 def test_others_go_on_meanwhile(pair: Pair, queue_name: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 import ardiq
 from ardiq import Ardiq, Job, JobStatus
@@ -15,6 +17,7 @@ from ardiq.core.errors import TooLarge
 from ardiq.core.job import JobRecord
 from ardiq.core.outcome import read_call
 from ardiq.enqueuing import Prepared, Task
+from ardiq.signals import job_enqueued
 from ardiq.store import verbs
 from tests.django.conftest import Stored, Work
 from tests.server import admin
@@ -211,3 +214,29 @@ def test_order_is_kept_also_on_a_server_that_does_not_know_the_script(
     with admin(redis_url) as server:
         lane = server.lrange(app.broker.keys.lane(app.options.default_priority), 0, -1)
     assert [id.decode() for id in lane] == [job.id for job in jobs]
+
+
+@pytest.mark.parametrize("commits", [False, True])
+@pytest.mark.django_db(transaction=True)
+def test_who_listens_may_use_the_queue(
+    app: Ardiq, add: Task[..., int], stored: Stored, commits: bool
+) -> None:
+    """C9, P1: also while further batches of the bulk are under way: nobody gets the reply of another."""
+    heard: list[str] = []
+
+    def listen(sender: object, event: Any, **kwargs: object) -> None:
+        if event.name == "add":
+            heard.append(event.id)
+            info = app.job(event.id).info_sync()
+            assert info is not None and info.id == event.id
+            seen.append(app.send_sync("other", event.id).id)
+
+    seen: list[str] = []
+    job_enqueued.connect(listen)
+    try:
+        with transaction.atomic() if commits else nullcontext():
+            jobs = app.enqueue_many_sync(add.prepare(n, n) for n in range(1_600))
+    finally:
+        job_enqueued.disconnect(listen)
+    assert heard == [job.id for job in jobs]
+    assert len(seen) == len(jobs) and stored() == {*heard, *seen}
