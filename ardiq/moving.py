@@ -116,8 +116,8 @@ class Movable:
     def _to_time(self, wanted: CallOptions) -> Call:
         return self._move(due=moving.due(wanted.delay_ms, wanted.schedule_ms))
 
-    def _move(self, **where: str) -> Call:
-        return moving.move(self._broker.keys, self.id, **where)
+    def _move(self, lane: str = "", due: str = "") -> Call:
+        return moving.move(self._broker.keys, self.id, lane=lane, due=due)
 
 
 def _utc(ms: int) -> str:

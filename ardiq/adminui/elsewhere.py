@@ -1,9 +1,10 @@
 """Moving jobs that wait to another queue, which may be on another server and signs its calls for itself.
 
 No script reaches both queues. So each job is first made to wait for HELD_MS where it is, when no worker can
-claim it; then it is stored in the other queue under its id; then it is removed here. Whatever ends meanwhile,
-this process or a server, the job is not lost: it is ready here again once it has waited. Only when the other
-queue has it by then, it runs twice, as any job may whose worker dies.
+claim it, and looked at again: what was replaced before that is given back. Then it is stored in the other
+queue under its id; then it is removed here, and over there instead where somebody here was faster. Whatever
+ends meanwhile, this process or a server, the job is not lost: it is ready here again once it has waited. Only
+when the other queue has it by then, it runs twice, as any job may whose worker dies.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ardiq.adminui.reading import definition
 from ardiq.adminui.sources import broker_of
 from ardiq.connection import Broker
 from ardiq.core.errors import QueueFull
-from ardiq.core.job import FLAG_UNTIL_START, JobRecord, JobStatus
+from ardiq.core.job import FLAG_STARTED, FLAG_UNTIL_START, JobRecord, JobStatus
 from ardiq.core.outcome import CALL, call_subject, read_call
 from ardiq.core.reference import read_subject
 from ardiq.core.wishes import span
@@ -41,6 +42,13 @@ class Moved:
     count: int = 0
     left: Counter[Text] = field(default_factory=Counter)
     full: bool = False
+    kept: list[str] = field(default_factory=list)
+    """Ids of jobs that were held and have to go back."""
+
+    def leave(self, why: Text, ids: Sequence[str]) -> None:
+        if ids:
+            self.left[why] += len(ids)
+            self.kept += ids
 
 
 def move_to(queue: str, lane: str, target: str, most: int) -> Moved:
@@ -52,6 +60,10 @@ def move_to(queue: str, lane: str, target: str, most: int) -> Moved:
         if moved.full:
             break
         _piece(own, other, lane, ids[at : at + PIECE], moved)
+    # The last one first, so that they stand at the head in the order that they had.
+    back = [moving.move(own.keys, id, due=moving.NOW, head=True) for id in reversed(moved.kept)]
+    if back:
+        own.store.run_many(back)
     return moved
 
 
@@ -60,36 +72,59 @@ def _piece(own: Broker, other: Broker, lane: str, ids: Sequence[str], moved: Mov
     records = [view.record for view in views if view is not None and view.record is not None]
     # A lane may hold ids of jobs that are elsewhere by now.
     waiting = [one for one in records if one.status is JobStatus.QUEUED and one.lane == lane]
-    made: dict[str, NewJob] = {}
+    made: dict[str, tuple[JobRecord, NewJob]] = {}
     for record in waiting:
         found = _made(own, other, record, now)
         if isinstance(found, tuple):
-            made[record.id] = found
+            made[record.id] = record, found
         else:
             moved.left[found] += 1
-    holds = [moving.move(own.keys, id, due=moving.due(HELD_MS)) for id in made]
-    held = [id for id, there in zip(made, own.store.run_many(holds) if holds else [], strict=True) if there]
-    if not held:
-        return
-    jobs = [made[id] for id in held]
+    held = _hold(own, lane, [record for record, _job in made.values()], moved) if made else []
+    if held:
+        _send(own, other, {id: made[id][1] for id in held}, moved)
+
+
+def _hold(own: Broker, lane: str, records: Sequence[JobRecord], moved: Moved) -> list[str]:
+    """Ids of those that no worker can claim for now, and that are what they were when they were read."""
+    holds = [moving.move(own.keys, one.id, due=moving.due(HELD_MS), ready_in=lane) for one in records]
+    *answers, views = own.store.run_many([*holds, inspector.jobs(own.keys, [one.id for one in records])])
+    held = [
+        (record, view.record if view is not None else None)
+        for record, view, there in zip(records, views, answers, strict=True)
+        if there
+    ]
+    same = [old.id for old, new in held if new is not None and _same(old, new)]
+    changed = [old.id for old, new in held if new is not None and not _same(old, new)]
+    moved.leave(_("they have changed meanwhile"), changed)
+    return same
+
+
+def _same(old: JobRecord, held: JobRecord) -> bool:
+    """Whether all but state and time is as it was: who has run meanwhile has another head or history."""
+    return held.head(JobStatus.QUEUED) == old.head(JobStatus.QUEUED) and held.tail() == old.tail()
+
+
+def _send(own: Broker, other: Broker, jobs: dict[str, NewJob], moved: Moved) -> None:
     try:
-        answers = other.store.run(verbs.enqueue(other.keys, jobs, other.limit))
+        answers = other.store.run(verbs.enqueue(other.keys, list(jobs.values()), other.limit))
     except QueueFull:
         answers, moved.full = [False] * len(jobs), True
-    stored = [id for id, answer in zip(held, answers, strict=True) if answer is True]
-    kept = [id for id in held if id not in set(stored)]
-    gone = letters.delete(own.keys, stored, states="D")
-    back = [moving.move(own.keys, id, due=moving.NOW) for id in kept]
-    own.store.run_many([*([gone] if stored else []), *back])
-    moved.count += len(stored)
-    if kept:
-        why = _("the other queue is full") if moved.full else _("their id or unique slot is taken there")
-        moved.left[why] += len(kept)
+    stored = [id for id, answer in zip(jobs, answers, strict=True) if answer is True]
+    why = _("the other queue is full") if moved.full else _("their id or unique slot is taken there")
+    moved.leave(why, [id for id in jobs if id not in set(stored)])
+    if not stored:
+        return
+    gone = own.store.run(letters.delete(own.keys, stored, states="D"))
+    moved.count += sum(gone.values())
+    # Somebody has aborted, deleted or started it here meanwhile: that holds, and not what was made of it.
+    if twice := [id for id, removed in gone.items() if not removed]:
+        other.store.run(letters.delete(other.keys, twice, states="QD"))
+        moved.left[_("they have changed meanwhile")] += len(twice)
 
 
 def _made(own: Broker, other: Broker, record: JobRecord, now: int) -> NewJob | Text:
     """The job as the other queue has it, or why it stays."""
-    if record.attempts or record.crashes:
+    if record.attempts or record.crashes or record.flags & FLAG_STARTED:
         return _("they have run before")
     args, kwargs, meta, problem = read_call(own.codec, record)
     if problem:

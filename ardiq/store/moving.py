@@ -14,9 +14,12 @@ def due(delay_ms: int = 0, schedule_ms: int = 0) -> str:
     return f"={schedule_ms}" if schedule_ms else f"+{delay_ms}"
 
 
-def move(keys: Keys, id: str, *, lane: str = "", due: str = "") -> Call:
-    """'': as it is. Answers whether the job waits, there and then."""
-    return script("move").call(keys.prefix, [id, lane, due], bool)
+def move(
+    keys: Keys, id: str, *, lane: str = "", due: str = "", ready_in: str = "", head: bool = False
+) -> Call:
+    """'': as it is. ``ready_in``: only a job that is ready in that lane. ``head``: what gets ready is the
+    next of its lane instead of the last. Answers whether the job waits, there and then."""
+    return script("move").call(keys.prefix, [id, lane, due, ready_in, int(head)], bool)
 
 
 def first(keys: Keys, lane: str, most: int) -> Call:

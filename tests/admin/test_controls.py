@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,13 +12,15 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from ardiq import Ardiq, JobStatus
-from ardiq.adminui import words
+from ardiq.adminui import elsewhere, words
 from ardiq.core.cron import Timetable
 from ardiq.core.errors import BrokerError
+from ardiq.core.job import FLAG_STARTED
 from ardiq.core.outcome import read_call
 from ardiq.models import Queue, Schedule, Worker
 from ardiq.store import inspector, moving, recurring, scripts, statistics, verbs
 from ardiq.store.client import Store
+from ardiq.store.scripts import Call
 from tests.admin.conftest import LIST, Shop, SignIn, Work, told
 from tests.workers import Working, until
 
@@ -175,6 +178,103 @@ def test_what_cannot_go_to_another_queue_stays(boss: Client, shop: Shop, other: 
     [answer] = told(do(boss, QUEUES, "elsewhere", queue.queue_name, lane="default", to=other.queue_name))
     assert "the other queue is full" in answer
     assert other.queue_size_sync() + queue.queue_size_sync() == 201 and 50 < other.queue_size_sync() <= 120
+
+
+@pytest.fixture
+def gap(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Let something happen once, between the look at the jobs and their move."""
+
+    def between(act: Callable[[], Any]) -> None:
+        made, left = elsewhere._made, [act]
+
+        def then(*args: Any) -> Any:
+            found = made(*args)
+            if left:
+                left.pop()()
+            return found
+
+        monkeypatch.setattr(elsewhere, "_made", then)
+
+    return between
+
+
+def test_a_job_that_changes_while_it_is_moved_stays(
+    boss: Client, shop: Shop, other: Ardiq, work: Work, gap: Callable[[Callable[[], Any]], None]
+) -> None:
+    """R2: nothing is made of an old record: neither of a job that has failed and waits for its next attempt,
+    nor of one that is another by now."""
+    for name in ("shop.add", "shop.later"):
+        other.task(name=name)(lambda a, b=1: a + b)
+
+    @shop.app.task(name="shop.later", max_retries=1, backoff_ms=300_000)
+    def later() -> None:
+        raise ValueError("no")
+
+    failing = later.enqueue_sync()
+    gap(work)
+    [answer] = told(do(boss, QUEUES, "elsewhere", shop.app.queue_name, lane="default", to=other.queue_name))
+    info = failing.info_sync()
+    assert "nothing was changed; somebody was faster" in answer
+    assert info is not None and info.status is JobStatus.SCHEDULED and other.queue_size_sync() == 0
+    [view] = shop.app.broker.store.run(inspector.jobs(shop.app.broker.keys, [failing.id]))
+    assert view is not None and view.record is not None and view.record.attempts == 1
+    assert view.record.at - view.record.enqueued > 100_000, "its own time, not that of the move"
+
+    old = shop.add.options(task_id="one").enqueue_sync(1)
+
+    def replace() -> None:
+        old.delete_sync()
+        shop.add.options(task_id="one").enqueue_sync(2)
+
+    gap(replace)
+    [answer] = told(do(boss, QUEUES, "elsewhere", shop.app.queue_name, lane="default", to=other.queue_name))
+    assert "1 stay: they have changed meanwhile." in answer
+    now = old.info_sync()
+    assert now is not None and (now.args, now.status) == ([2], JobStatus.QUEUED)
+
+
+def test_a_job_that_is_aborted_while_it_is_moved_runs_nowhere(
+    boss: Client, shop: Shop, other: Ardiq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E1: also when the other queue has it by then."""
+    other.task(name="shop.add")(lambda a, b=1: a + b)
+    jobs = [shop.add.enqueue_sync(n) for n in range(2)]
+    enqueue = verbs.enqueue
+
+    def aborted(*args: Any) -> Any:
+        assert jobs[0].abort_sync()
+        return enqueue(*args)
+
+    monkeypatch.setattr("ardiq.adminui.elsewhere.verbs.enqueue", aborted)
+    address = f"{QUEUES}_do/elsewhere/?id={shop.app.queue_name}"
+    [answer] = told(boss.post(address, {"lane": "default", "to": other.queue_name}, follow=True))
+    assert answer.startswith("Moved 1 ") and "1 stay: they have changed meanwhile." in answer
+    assert [other.job(job.id).status_sync().value for job in jobs] == ["not_found", "queued"]
+    assert jobs[0].status_sync() is JobStatus.ABORTED
+
+
+def test_a_job_that_has_started_stays(boss: Client, shop: Shop, other: Ardiq) -> None:
+    """Handed back by a worker that was stopped: no attempt is counted, but it may have done something."""
+    other.task(name="shop.add")(lambda a, b=1: a + b)
+    job, broker = shop.add.enqueue_sync(1), shop.app.broker
+    [view] = broker.store.run(inspector.jobs(broker.keys, [job.id]))
+    assert view is not None and view.record is not None
+    raw = bytearray(view.record.raw)
+    raw[1:2] = f"{view.record.flags | FLAG_STARTED:x}".encode()
+    broker.store.run(Call(("SET", broker.keys.job(job.id), bytes(raw)), bool))
+    [answer] = told(do(boss, QUEUES, "elsewhere", shop.app.queue_name, lane="default", to=other.queue_name))
+    assert "1 stay: they have run before." in answer and other.queue_size_sync() == 0
+
+
+def test_what_comes_back_comes_to_the_head(boss: Client, shop: Shop, other: Ardiq) -> None:
+    """In the order that it had, before what was behind it."""
+    other.task(name="shop.add")(lambda a, b=1: a + b)
+    other.enqueue_many_sync(other.ref("shop.add").prepare(n) for n in range(100))
+    queue = shop.app
+    jobs = [shop.add.enqueue_sync(n) for n in range(60)]
+    do(boss, QUEUES, "elsewhere", queue.queue_name, lane="default", to=other.queue_name)
+    waiting = queue.broker.store.run(moving.first(queue.broker.keys, "default", 100))
+    assert waiting == [job.id for job in jobs]
 
 
 def test_a_move_that_is_cut_short(

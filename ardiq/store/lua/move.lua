@@ -1,6 +1,7 @@
 -- Move a waiting job: to another lane, to another time, or to both.
 -- KEYS 1: prefix
--- ARGV 3: id, lane ('' the one it has), due ('' as it is, '+ms' from now, '=ms' absolute)
+-- ARGV 5: id, lane ('' the one it has), due ('' as it is, '+ms' from now, '=ms' absolute), the lane in which it
+--   must be ready ('' wherever it waits), 1 for the head of the lane
 -- RETURNS 1 if the job waits, there and then, else 0
 -- WHY one script: a job is in a lane or scheduled, never in both or in neither, and no worker may claim it
 --   between the look at it and the move
@@ -12,6 +13,9 @@ if letter ~= 'Q' and letter ~= 'D' then
   return 0
 end
 local from = texts(record)
+if ARGV[4] ~= '' and (letter == 'D' or from ~= ARGV[4]) then
+  return 0
+end
 -- One that was told to abort, or is cut short, has no business but to be claimed from where it is.
 if from == '' or redis.call('ZSCORE', prefix .. 'aborts', id) then
   return 0
@@ -56,7 +60,7 @@ if later then
     wake()
   end
 else
-  redis.call('RPUSH', prefix .. 'lane:' .. lane, id)
+  redis.call(ARGV[5] == '1' and 'LPUSH' or 'RPUSH', prefix .. 'lane:' .. lane, id)
   wake()
 end
 return 1
