@@ -13,6 +13,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.functional import LazyObject, empty
 
 USER_MOST, PATH_MOST = 150, 200  # characters that travel
 
@@ -57,12 +58,23 @@ def origin() -> Origin | None:
     if request is None:
         return _inherited.get()
     told = {"request": f"{request.method} {request.path}"[:PATH_MOST]}
-    # Where Django keeps the user once somebody has asked for it. Asking now may mean a query, here and there
-    # in the middle of a transaction or an event loop.
-    user: Any = getattr(request, "_cached_user", None) or getattr(request, "_acached_user", None)
-    if user is not None and user.is_authenticated:
+    user = _known_user(request)
+    if getattr(user, "is_authenticated", False) and hasattr(user, "get_username"):
         told["user"] = str(user.get_username())[:USER_MOST]
     return told
+
+
+def _known_user(request: HttpRequest) -> Any:
+    """The user of a request as far as somebody has asked for it; None before that. Asking now may mean a
+    query, here and there in the middle of a transaction or an event loop."""
+    # Whoever signs in, signs out, or acts for somebody else assigns it; so do REST frameworks.
+    user: Any = request.__dict__.get("user", empty)
+    if isinstance(user, LazyObject):
+        user = user._wrapped
+    if user is not empty:
+        return user
+    # Where the middleware of Django keeps what it has found.
+    return getattr(request, "_cached_user", None) or getattr(request, "_acached_user", None)
 
 
 def inherit(told: object) -> None:

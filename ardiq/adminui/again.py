@@ -57,8 +57,9 @@ def _copy(own: Broker, record: JobRecord) -> NewJob | None:
         return None
     id, known = new_id(), definition(own.options.queue, record.name)
     kept = {name: meta[name] for name in KEPT if name in meta} | {PARENT: record.id}
-    if own.carrier is not None and (context := _context(own, kept.get("context"))):
-        kept["context"] = context
+    if own.carrier is not None:
+        context = _context(own, kept.pop("context", None))
+        kept |= {"context": context} if context else {}
     call = own.codec.encode(CALL, call_subject(id, record.name), [args, kwargs, kept])
     lane = record.lane if record.lane in own.options.priorities else own.options.default_priority
     subject = read_subject(meta)

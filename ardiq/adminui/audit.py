@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
@@ -12,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import ngettext
 
 from ardiq.adminui.text import plain
-from ardiq.models import Queue
+from ardiq.models import Job, Queue
 from ardiq.signals import admin_action
 
 EACH_MOST = 100  # objects that get an entry each; of more there is one for each queue
@@ -43,10 +44,16 @@ def record(
 
 
 def by_form(job: Any) -> str:
-    """Who has enqueued a job by the form of the admin, '' for nobody that is known."""
-    content_type = ContentType.objects.get_for_model(type(job), for_concrete_model=False)
+    """Who has enqueued a job by the form of the admin, '' for nobody that is known. The log has no index for
+    this, and a page asks again while it is open: so each process asks once."""
+    return _added_by(job.pk, job.queue, job.enqueued)
+
+
+@lru_cache(maxsize=1_000)
+def _added_by(id: str, *_which: Any) -> str:
+    content_type = ContentType.objects.get_for_model(Job, for_concrete_model=False)
     entry = (
-        LogEntry.objects.filter(content_type=content_type, object_id=job.pk, action_flag=ADDITION)
+        LogEntry.objects.filter(content_type=content_type, object_id=id, action_flag=ADDITION)
         .select_related("user")
         .order_by("pk")
         .last()

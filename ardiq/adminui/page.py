@@ -27,6 +27,7 @@ from ardiq.adminui.links import (
     trace_id,
 )
 from ardiq.adminui.parts import JobParts, part
+from ardiq.adminui.reading import definition
 from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.adminui.waiting import reasons
@@ -43,7 +44,7 @@ class JobPage(JobParts):
         # Read while the view runs: an error while the page is rendered could not be shielded.
         obj.why = reasons(obj.reading)
         obj.worker = self._worker(obj)
-        obj.by = "" if obj.reading.origin else by_form(obj)
+        obj.by = by_form(obj) if self._may_be_by_form(obj) else ""
         obj.rows = row_links(self.admin_site, request, obj.reading.values) if obj.may_read else []
         if obj.reading.subject is not None:
             obj.subject_address = row_address(self.admin_site, request, obj.reading.subject)
@@ -57,6 +58,12 @@ class JobPage(JobParts):
         if related := self._related_fields(obj):
             sets.append((_("Related"), related))
         return [(title, {"fields": fields}) for title, fields in sets]
+
+    def _may_be_by_form(self, job: Job) -> bool:
+        """Whether its page can say so, and the form offers its task, or may have in another process."""
+        if not job.may_read or job.reading.origin:
+            return False
+        return job.task in offered(job.queue) or definition(job.queue, job.task) is None
 
     def _worker(self, job: Job) -> str:
         """Its name where a run has told it; of one that holds the job the start of its id as well."""

@@ -164,9 +164,10 @@ class Reading:
 
     @property
     def origin(self) -> Origin:
-        """Who enqueued it, and in which request, where the job tells."""
+        """Who enqueued it, and in which request, where the job tells; without the secrets of its call."""
         context = self._call[2].get("context")
-        return read_origin(context.get(ENQUEUED_BY) if isinstance(context, dict) else None)
+        found = read_origin(context.get(ENQUEUED_BY) if isinstance(context, dict) else None)
+        return {name: self.hide(text) for name, text in found.items()}
 
     @property
     def parent(self) -> str:

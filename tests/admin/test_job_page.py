@@ -7,11 +7,15 @@ import re
 import time
 
 from django.contrib.auth.models import User
-from django.test import Client
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
-from ardiq import Ardiq, JobStatus, current_job, owners
+from ardiq import Ardiq, Job, JobStatus, current_job, owners
 from ardiq.adminui.timeline import steps
+from ardiq.origin import remember_request
 from ardiq.signals import admin_action
 from ardiq.store import controls, verbs
 from tests.admin.conftest import LIST, Shop, SignIn, Work, job, page, told
@@ -180,6 +184,57 @@ def test_who_enqueued_it(boss: Client, sign_in: SignIn, app: Ardiq, work: Work, 
     other = sign_in(superuser=True)
     text = confirm(other, other.get(f"{LIST}{first}/again/")).content.decode()
     assert "user2, POST /admin/ardiq/job/_do/again/" in text and form not in text
+
+
+def test_a_secret_in_a_path_is_masked(boss: Client, app: Ardiq, settings: Settings) -> None:
+    """S8: like in headers and errors."""
+    settings.ARDIQ = {app.queue_name: {**settings.ARDIQ[app.queue_name], "PROPAGATE": ["enqueued_by"]}}
+    telling, made = Ardiq(app.queue_name), list[Job[None]]()
+    owners.remove(app)
+    reset = telling.task(name="shop.reset", sensitive=["code"])(lambda code: None)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        made.append(reset.enqueue_sync("sesame-9"))
+        return HttpResponse()
+
+    remember_request(view)(RequestFactory().get("/reset/sesame-9/"))
+    text = page(boss, made[0].id)
+    assert "GET /reset/" in text and "sesame" not in text
+
+
+def test_who_runs_it_again_is_not_known(boss: Client, app: Ardiq, work: Work, settings: Settings) -> None:
+    """Then nobody is named, and least of all who has enqueued the first one."""
+    settings.ARDIQ = {app.queue_name: {**settings.ARDIQ[app.queue_name], "PROPAGATE": ["enqueued_by"]}}
+    telling, made = Ardiq(app.queue_name), list[Job[None]]()
+    owners.remove(app)
+    add = telling.task(name="shop.add")(lambda: None)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        made.append(add.enqueue_sync())
+        return HttpResponse()
+
+    remember_request(view)(RequestFactory().get("/cart/"))
+    work()
+    assert "GET /cart/" in page(boss, made[0].id)
+    new = confirm(boss, boss.get(f"{LIST}{made[0].id}/again/")).context["original"]
+    assert new.pk != made[0].id and "GET /cart/" not in page(boss, new.pk)
+
+
+def test_the_log_is_asked_once(boss: Client, sign_in: SignIn, app: Ardiq, shop: Shop) -> None:
+    """R9: for who filled the form; it has no index for that. Not for who may not see it, not for a task that
+    the form does not offer, and not each time that an open page looks again."""
+
+    def asked(client: Client, id: str, query: str = "") -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"{LIST}{id}/change/{query}").status_code == 200
+        return sum("django_admin_log" in one["sql"] for one in queries)
+
+    offered = app.task(name="shop.offered", admin_enqueue=True)(lambda: None).enqueue_sync().id
+    unknown = app.ref("shop.unknown").enqueue_sync().id
+    stranger = sign_in("view_job")
+    assert [asked(stranger, offered), asked(boss, shop.add.enqueue_sync(1).id)] == [0, 0]
+    assert [asked(boss, id) for id in (offered, unknown)] == [1, 1]
+    assert [asked(boss, id, "?_live=1") for id in (offered, unknown)] == [0, 0]
 
 
 def test_headers(boss: Client, sign_in: SignIn, shop: Shop) -> None:

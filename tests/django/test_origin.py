@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
 
 from ardiq import Ardiq, Job
 from ardiq.core.outcome import read_call
@@ -69,6 +70,29 @@ def test_the_user_that_nobody_has_asked_for(app: Ardiq) -> None:
     add = app.task(name="add")(lambda: None)
     for user in (None, AnonymousUser()):
         assert told(viewed(add.enqueue_sync, request(user)), app) == {"request": "POST /cart/pay/"}
+
+
+def test_a_user_that_was_assigned(app: Ardiq) -> None:
+    """By login(), logout(), a REST framework, or who acts for somebody else: that one counts, whomever the
+    session names. One that nobody has looked at stays unlooked at."""
+    add = app.task(name="add")(lambda: None)
+    bea, looked = User(username="bea"), SimpleLazyObject(lambda: User(username="cyd"))
+    assert str(looked.username) == "cyd"
+    unlooked = SimpleLazyObject(lambda: pytest.fail("asked for"))
+
+    def by(user: Any, cached: Any = ANN) -> str | None:
+        made = request(cached)
+        made.user = user
+        return told(viewed(add.enqueue_sync, made), app).get("user")
+
+    assert [by(bea), by(bea, None), by(looked), by(AnonymousUser()), by(None)] == [
+        "bea",
+        "bea",
+        "cyd",
+        None,
+        None,
+    ]
+    assert [by(unlooked), by(unlooked, None), by(object())] == ["ann", None, None]
 
 
 def test_an_async_view(app: Ardiq) -> None:
