@@ -28,7 +28,7 @@ from tests.docs.browser import Browser
 from tests.docs.pages import ROOT, Block
 from tests.server import free_port
 
-COMMAND_SECONDS = 30
+COMMAND_SECONDS = 90
 BLOCK_SECONDS = 30
 STOP_SECONDS = 15
 PASSWORD = "a-password-for-the-docs"

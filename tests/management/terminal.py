@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -18,6 +19,11 @@ from collections.abc import Callable
 from tests.workers import ROOT
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def _hear_ctrl_c() -> None:
+    # Where the tests run in the background of a script, they have inherited that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Terminal:
@@ -38,7 +44,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "manage.py"), *arguments], cwd=ROOT,
             env=inherited | {"TERM": "xterm-256color", **variables},
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=_hear_ctrl_c,
         )  # fmt: skip
         os.close(theirs)
         self._line = ours
