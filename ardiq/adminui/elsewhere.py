@@ -88,13 +88,11 @@ def _hold(own: Broker, lane: str, records: Sequence[JobRecord], moved: Moved) ->
     """Ids of those that no worker can claim for now, and that are what they were when they were read."""
     holds = [moving.move(own.keys, one.id, due=moving.due(HELD_MS), ready_in=lane) for one in records]
     *answers, views = own.store.run_many([*holds, inspector.jobs(own.keys, [one.id for one in records])])
-    held = [
-        (record, view.record if view is not None else None)
-        for record, view, there in zip(records, views, answers, strict=True)
-        if there
-    ]
-    same = [old.id for old, new in held if new is not None and _same(old, new)]
-    changed = [old.id for old, new in held if new is not None and not _same(old, new)]
+    same: list[str] = []
+    changed: list[str] = []
+    for old, view, there in zip(records, views, answers, strict=True):
+        if there and view is not None and view.record is not None:
+            (same if _same(old, view.record) else changed).append(old.id)
     moved.leave(_("they have changed meanwhile"), changed)
     return same
 

@@ -55,6 +55,12 @@ def _calls(keys: Keys, way: str, sent: Sent) -> list[Call]:
     return [write, *there, _count(way, LONGEST_MS)]
 
 
+def _told(answers: list[Any], count: int) -> list[bool] | None:
+    """What ``_calls`` are answered means for each job; None where each has to be looked for."""
+    _, *there, others = answers
+    return [bool(others)] * count if not others or sum(there) == count else None
+
+
 def _looks(keys: Keys, sent: Sent) -> list[Call]:
     """Each job for itself: whether it is there, then whether it has been, and has ended and left nothing. In
     this order, since jobs go on ending."""
@@ -103,13 +109,12 @@ class Confirming:
             return True
         calls = _calls(self._keys, way, sent)
         try:
-            _, *there, others = self._store.run_on_one(calls)
+            answers = self._store.run_on_one(calls)
         except (Refused, Unavailable):
             self._store.run(calls[0])  # finds the way to whoever serves the queue by now
-            _, *there, others = self._store.run_on_one(calls)
-        if not others or sum(there) == len(sent):
-            return bool(others)
-        return all(_seen(self._store.run_on_one(_looks(self._keys, sent)), len(sent)))
+            answers = self._store.run_on_one(calls)
+        found = _told(answers, len(sent))
+        return all(found or _seen(self._store.run_on_one(_looks(self._keys, sent)), len(sent)))
 
 
 class AsyncConfirming:
@@ -168,10 +173,9 @@ class AsyncConfirming:
         """For each job whether it is there."""
         calls = _calls(self._keys, way, sent)
         try:
-            _, *there, others = await self._store.run_on_one(calls)
+            answers = await self._store.run_on_one(calls)
         except (Refused, Unavailable):
             await self._store.run(calls[0])
-            _, *there, others = await self._store.run_on_one(calls)
-        if not others or sum(there) == len(sent):
-            return [bool(others)] * len(sent)
-        return _seen(await self._store.run_on_one(_looks(self._keys, sent)), len(sent))
+            answers = await self._store.run_on_one(calls)
+        found = _told(answers, len(sent))
+        return found or _seen(await self._store.run_on_one(_looks(self._keys, sent)), len(sent))

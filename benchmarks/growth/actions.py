@@ -101,15 +101,17 @@ def forget_scheduled(field: Field, count: int) -> None:
 @action("claim, 100 at a time", 400)
 def claim(field: Field) -> Act:
     replies = yield [field.claim(100, lanes=(FILLED,)) for _ in range(4)]
-    ids = [id for reply in replies for id, _ in reply.jobs]
-    field.redis.delete(field.keys.held(field.worker))
-    field.drop(ids)
-    field.refill(len(ids))
+    put_back(field, replies)
 
 
 @action("claim of one", 100)
 def claim_one(field: Field) -> Act:
     replies = yield [field.claim(1, lanes=(FILLED,)) for _ in range(100)]
+    put_back(field, replies)
+
+
+def put_back(field: Field, replies: list[Any]) -> None:
+    """Others take the places of jobs that were claimed."""
     ids = [id for reply in replies for id, _ in reply.jobs]
     field.redis.delete(field.keys.held(field.worker))
     field.drop(ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -43,6 +43,23 @@ def leave(queue_name: str) -> Leave:
     return leave
 
 
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """Ids of the jobs that job_enqueued is sent of."""
+    ids: list[str] = []
+
+    def listen(sender: object, event: Event, **kwargs: object) -> None:
+        ids.append(event.id)
+
+    job_enqueued.connect(listen)
+    yield ids
+    job_enqueued.disconnect(listen)
+
+
+def fails(ids: object, using: str) -> None:
+    raise DatabaseError("gone away")
+
+
 def rows() -> list[str]:
     return [row.job for row in Outbox.objects.all()]
 
@@ -78,72 +95,39 @@ def test_who_listens_hears_of_it(app: Ardiq, leave: Leave) -> None:
 
 
 def test_a_row_that_comes_again_is_told_once(
-    app: Ardiq, leave: Leave, monkeypatch: pytest.MonkeyPatch
+    app: Ardiq, leave: Leave, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D4: a row that was pushed and could not be deleted is pushed again to no effect, and told once."""
-    heard: list[str] = []
-
-    def listen(sender: object, event: Event, **kwargs: object) -> None:
-        heard.append(event.id)
-
-    def fails(ids: object, using: str) -> None:
-        raise DatabaseError("gone away")
-
     ids, found = leave(2), Relay(app.options)
-    job_enqueued.connect(listen)
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(relay.outbox, "delete", fails)
-            assert found.turn(NOW) == 0
-        assert found.turn(NOW) == 2
-    finally:
-        job_enqueued.disconnect(listen)
+    with monkeypatch.context() as patched:
+        patched.setattr(relay.outbox, "delete", fails)
+        assert found.turn(NOW) == 0
+    assert found.turn(NOW) == 2
     assert heard == ids
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_row_that_its_writer_could_not_delete_is_told_once(
-    app: Ardiq, stored: Stored, monkeypatch: pytest.MonkeyPatch, is_async: bool
+    app: Ardiq, stored: Stored, heard: list[str], monkeypatch: pytest.MonkeyPatch, is_async: bool
 ) -> None:
     """D4: its writer has pushed it and told of it; the relay that meets it later does not tell again."""
-    heard: list[str] = []
-
-    def listen(sender: object, event: Event, **kwargs: object) -> None:
-        heard.append(event.id)
-
-    def fails(ids: object, using: str) -> None:
-        raise DatabaseError("gone away")
-
     task: Task[..., Any] = app.task(name="t", durable=True)(lambda: None)
 
     async def enqueue() -> Job[Any]:
         return await task.enqueue()
 
-    job_enqueued.connect(listen)
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(relay.outbox, "delete", fails)
-            job = async_to_sync(enqueue)() if is_async else task.enqueue_sync()
-        assert rows() == heard == [job.id]
-        assert Relay(app.options).turn(NOW) == 1
-    finally:
-        job_enqueued.disconnect(listen)
+    with monkeypatch.context() as patched:
+        patched.setattr(relay.outbox, "delete", fails)
+        job = async_to_sync(enqueue)() if is_async else task.enqueue_sync()
+    assert rows() == heard == [job.id]
+    assert Relay(app.options).turn(NOW) == 1
     assert (heard, stored(), rows()) == ([job.id], {job.id}, [])
 
 
-def test_what_is_pushed_in_a_test_is_told(app: Ardiq, leave: Leave) -> None:
+def test_what_is_pushed_in_a_test_is_told(app: Ardiq, leave: Leave, heard: list[str]) -> None:
     """D4, D6: job_enqueued is sent of what run_jobs() pushes, as of what a worker does."""
-    heard: list[str] = []
-
-    def listen(sender: object, event: Event, **kwargs: object) -> None:
-        heard.append(event.id)
-
     ids = leave(2)
-    job_enqueued.connect(listen)
-    try:
-        assert Relay(app.options).here() == 2
-    finally:
-        job_enqueued.disconnect(listen)
+    assert Relay(app.options).here() == 2
     assert heard == ids
 
 
