@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from ardiq.core.address import EMBEDDED
 from ardiq.core.names import did_you_mean
 from ardiq.core.options import Complaint, Options
 from ardiq.core.options import complaints as option_complaints
@@ -42,7 +43,7 @@ def defaults() -> dict[str, object]:
 def locate(url: str) -> str:
     """``embedded://`` without a directory means BASE_DIR/.ardiq; any other URL is returned as it is."""
     base = getattr(settings, "BASE_DIR", None)
-    return f"embedded://{base}/.ardiq" if url in ("embedded://", "embedded:///") and base else url
+    return f"{EMBEDDED}{base}/.ardiq" if url in (EMBEDDED, f"{EMBEDDED}/") and base else url
 
 
 def aliases() -> list[str]:

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 SINGLE = ("redis", "rediss", "valkey", "valkeys")
 GROUPS = tuple(f"{scheme}+{kind}" for kind in ("sentinel", "cluster") for scheme in SINGLE)
+# A server of this project on this machine, and one inside of this process.
+EMBEDDED, FAKE = "embedded://", "fake://"
 SCHEMES = (*SINGLE, "unix", "embedded", "fake", *GROUPS)
 
 _SENTINEL_PORT, _NODE_PORT = 26379, 6379

@@ -86,6 +86,14 @@ class AsyncStore:
             return await self._again(call, reply)
         return call.decode(reply)
 
+    async def run_awake(self, call: Call) -> Any:
+        """``run``, awake for the reply where calls of this client are not otherwise (awake.py)."""
+        was, self.awake.on = self.awake.on, True
+        try:
+            return await self.run(call)
+        finally:
+            self.awake.on = was
+
     async def _again(self, call: Call, reply: Any) -> Any:
         """What an error reply asks for: the text of the script, another server, or another try later."""
         patience, name = Patience(), call.name

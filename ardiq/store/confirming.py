@@ -16,8 +16,6 @@ from typing import Any
 from ardiq.core.errors import BrokerError
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.client import Store
-from ardiq.store.endpoint import Endpoint
-from ardiq.store.fake import SCHEME
 from ardiq.store.keys import Keys
 from ardiq.store.newjobs import NewJob, mark
 from ardiq.store.refusals import Denied, Refused, Unavailable
@@ -37,11 +35,6 @@ def _count(way: str, ms: int) -> Call:
     if way == REPLICA:
         return Call(("WAIT", 1, ms), int)
     return Call(("WAITAOF", 1, 0, ms), lambda reply: int(reply[0]))
-
-
-def _is_here(endpoint: Endpoint) -> bool:
-    """Whether the server is part of this process, and there is no other place."""
-    return endpoint.url.startswith(SCHEME)
 
 
 def _parts(sent: Sent) -> Iterator[Sent]:
@@ -96,7 +89,7 @@ class Confirming:
 
     def check(self, way: str) -> None:
         """Raise BrokerError where the server cannot tell. Asks it once."""
-        if way not in self._known and not _is_here(self._store.endpoint):
+        if way not in self._known and not self._store.endpoint.is_fake:
             try:
                 self._store.run(_count(way, 1))
             except Refused as error:
@@ -105,7 +98,7 @@ class Confirming:
 
     def confirmed(self, way: str, sent: Sent) -> bool:
         """Whether these jobs are there, within LONGEST_MS. Raises BrokerError."""
-        if _is_here(self._store.endpoint):
+        if self._store.endpoint.is_fake:
             return True
         calls = _calls(self._keys, way, sent)
         try:
@@ -128,7 +121,7 @@ class AsyncConfirming:
         self._flight: asyncio.Task[None] | None = None
 
     async def check(self, way: str) -> None:
-        if way not in self._known and not _is_here(self._store.endpoint):
+        if way not in self._known and not self._store.endpoint.is_fake:
             try:
                 await self._store.run(_count(way, 1))
             except Refused as error:
@@ -136,7 +129,7 @@ class AsyncConfirming:
             self._known.add(way)
 
     async def confirmed(self, way: str, sent: Sent) -> bool:
-        if _is_here(self._store.endpoint):
+        if self._store.endpoint.is_fake:
             return True
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((way, sent, future))

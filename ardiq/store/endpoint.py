@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from ardiq.core.address import Address, Place, parse
+from ardiq.core.address import EMBEDDED, FAKE, Address, Place, parse
 from ardiq.core.errors import ArdiqError, BrokerError, OptionError
 from ardiq.core.redact import safe_url
 from ardiq.store.refusals import Patience, refused
@@ -81,17 +81,27 @@ class Endpoint:
         """Whether two queues may lie on two nodes."""
         return self._grows
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this project starts the server."""
+        return self.url.startswith(EMBEDDED)
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether the server is part of this process: it has no limits, and there is no other place."""
+        return self.url.startswith(FAKE)
+
     def patience(self) -> Patience:
         """For a call whose connection was lost: one more try; a few where another server may take over."""
         return Patience() if self._grows or self._sentinels is not None else Patience(0)
 
     def _read(self, parse: Any) -> dict[str, Any]:
         url = self.url
-        if url.startswith("embedded://"):
+        if self.is_embedded:
             from ardiq.store import embedded
 
-            url = embedded.ensure(Path(url.removeprefix("embedded://")))
-        elif url.startswith("fake://"):
+            url = embedded.ensure(Path(url.removeprefix(EMBEDDED)))
+        elif self.is_fake:
             from ardiq.store import fake
 
             url = f"unix://{fake.server(url).path}"
@@ -151,7 +161,7 @@ class Endpoint:
 
     async def async_connection(self) -> redis_async.Connection:
         """A new, unconnected async connection; its timeouts are kept by whoever uses it."""
-        blocks = self._sentinels is not None or self.url.startswith("embedded://")
+        blocks = self._sentinels is not None or self.is_embedded
         kwargs = (
             await asyncio.to_thread(self._kwargs, parse_url_async)
             if blocks

@@ -20,9 +20,8 @@ from typing import Any
 
 import redis.exceptions as errors
 
+from ardiq.core.address import FAKE
 from ardiq.core.errors import BrokerError
-
-SCHEME = "fake://"
 
 _CODES: dict[type[Exception], str] = {
     errors.NoScriptError: "NOSCRIPT",
@@ -142,7 +141,7 @@ _lock = threading.Lock()
 def server(url: str) -> FakeServer:
     """The server of this URL, started when it is asked for the first time. Raises BrokerError without the
     extra."""
-    name = url.removeprefix(SCHEME).strip("/")
+    name = url.removeprefix(FAKE).strip("/")
     with _lock:
         found = _servers.get(name)
         if found is None:
@@ -157,7 +156,7 @@ def servers() -> list[FakeServer]:
 
 def close(url: str) -> None:
     """End the server of this URL, if there is one."""
-    found = _servers.pop(url.removeprefix(SCHEME).strip("/"), None)
+    found = _servers.pop(url.removeprefix(FAKE).strip("/"), None)
     if found is not None:
         found.close()
 

@@ -83,7 +83,7 @@ class Link(asyncio.Protocol):
             await _discard(connection)
             late = isinstance(error, (TimeoutError, RedisTimeout))
             # An embedded server may be starting; the others are silent.
-            if late and (connection is not None or not self._endpoint.url.startswith("embedded://")):
+            if late and (connection is not None or not self._endpoint.is_embedded):
                 # "no reply" tells callers that trying again would only double their wait (C13).
                 told = f": {error}" if str(error) and connection is None else " to a new connection"
                 raise ConnectionError(f"no reply{told}") from error

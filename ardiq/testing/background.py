@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from ardiq import conf, connection, running
+from ardiq.core.address import EMBEDDED, FAKE
 from ardiq.equipment import upkeep
 from ardiq.store import embedded
 from ardiq.store import fake as fake_store
@@ -34,9 +35,7 @@ class worker(Block["worker"]):
     run in threads with connections of their own: they see what is committed, so use a TransactionTestCase.
     """
 
-    def __init__(
-        self, queues: Sequence[str] | str | None = None, *, url: str = fake_store.SCHEME, **options: Any
-    ) -> None:
+    def __init__(self, queues: Sequence[str] | str | None = None, *, url: str = FAKE, **options: Any) -> None:
         super().__init__(queues, url=url, **options)
         self._queues = [queues] if isinstance(queues, str) else queues
         self._url, self._overrides = url, options
@@ -60,11 +59,11 @@ class worker(Block["worker"]):
         if self._url == CONFIGURED:
             return
         url = self._url
-        if url == fake_store.SCHEME:
+        if url == FAKE:
             url = f"{url}worker-{next(_numbers)}"
             self._stack.callback(fake_store.close, url)
             fake_store.server(url)
-        elif url == "embedded://":
+        elif url == EMBEDDED:
             directory = Path(mkdtemp(prefix="ardiq-"))
             self._stack.callback(rmtree, directory, ignore_errors=True)
             self._stack.callback(embedded.stop, directory)

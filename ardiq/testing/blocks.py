@@ -11,6 +11,7 @@ from typing import Any
 
 from ardiq import conf, connection
 from ardiq.connection import Broker
+from ardiq.core.address import FAKE
 from ardiq.core.job import JobRecord
 from ardiq.store import fake as fake_store
 from ardiq.testing.captured import Captured, Enqueued
@@ -30,7 +31,7 @@ class fake(Block[None]):
     """Every queue lives on a fresh ``fake://`` server; nothing runs until ``run_jobs``."""
 
     def __enter__(self) -> None:
-        self._url = f"{fake_store.SCHEME}block-{next(_numbers)}"
+        self._url = f"{FAKE}block-{next(_numbers)}"
         self._stack = ExitStack()
         self._stack.callback(fake_store.close, self._url)
         self._stack.callback(connection.forget, self._url)

@@ -211,11 +211,10 @@ class Pump:
         most = min(want, verbs.CHUNK)
         order, scarce = lanes.drained(self._options, self.held.values(), most), self._slots.scarce(most)
         call = verbs.claim(self.keys, lease.token, number, lease.length_ms, most, order, scarce)
-        # Somebody has just enqueued a job; there is nothing to do until it is here, and they may wait for it.
-        self._commit.awake.on, self._woken = self._woken, False
+        # Woken: somebody has just enqueued a job; there is nothing to do until it is here, and they may wait.
+        run, self._woken = self._commit.run_awake if self._woken else self._commit.run, False
         try:
-            claimed: verbs.Claimed = await self._commit.run(call)
-            self._commit.awake.on = False
+            claimed: verbs.Claimed = await run(call)
         except BrokerError as error:
             # The reply may be lost while its jobs are held: they go back before the next claim (R5).
             self.outage.noticed(error)

@@ -9,13 +9,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser, no_translations
 
 from ardiq import running
+from ardiq.core.address import EMBEDDED
 from ardiq.core.errors import ArdiqError
 from ardiq.management import asking, queues
 from ardiq.management.tables import some
 from ardiq.overview import read
 from ardiq.store import embedded
 
-SCHEME = "embedded://"
 AGAIN = "Whoever still uses it, such as a site, starts it again at once."
 
 
@@ -50,8 +50,8 @@ class Command(BaseCommand):
         found: dict[Path, list[str]] = {}
         for name in queues.chosen(names):
             url = running.worker_options(name).redis_url
-            if url.startswith(SCHEME):
-                found.setdefault(Path(url.removeprefix(SCHEME)).resolve(), []).append(name)
+            if url.startswith(EMBEDDED):
+                found.setdefault(Path(url.removeprefix(EMBEDDED)).resolve(), []).append(name)
         if not found:
             raise CommandError("None of these queues is at an embedded:// server.")
         return found

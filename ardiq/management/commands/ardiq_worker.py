@@ -17,6 +17,7 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ardiq import running
+from ardiq.core.address import FAKE
 from ardiq.core.errors import ArdiqError, BrokerError
 from ardiq.core.options import Options
 from ardiq.management import banner, health, metrics, processes, reload
@@ -110,7 +111,7 @@ class Command(BaseCommand):
             for name in names
         ]
         for one in found:
-            if one.redis_url.startswith("fake:") and processes.from_command_line(self):
+            if one.redis_url.startswith(FAKE) and processes.from_command_line(self):
                 raise CommandError(
                     f"The queue {one.queue!r} lives on fake://, inside the process that enqueues, where this "
                     "worker cannot see it; use embedded:// or the URL of a server."
