@@ -7,8 +7,14 @@ import os
 import sys
 import time
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from ardiq.worker.held import Held
+
+# Now, not when it is needed: that is when no file can be opened any more, not even that of a module.
+resource: Any = None  # on Windows, where this module must still be importable
+with contextlib.suppress(ImportError):
+    import resource
 
 LOOK = 1.0  # seconds between looks at the memory
 MB = 1024 * 1024
@@ -68,7 +74,7 @@ def resident_mb() -> int:
     """Resident memory of this process; where the system does not tell, the most that it has been so far."""
     if (resident := _statm_mb("self")) is not None:
         return resident
-    import resource  # Windows has none, and may still enqueue
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if resource is None:
+        return 0
+    most: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most // MB if sys.platform == "darwin" else most // 1024

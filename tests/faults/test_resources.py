@@ -37,7 +37,8 @@ def test_no_more_files(field: Field, network: Network, report: Report) -> None:
     network.break_all()
     ids = field.enqueue(20) + field.enqueue(10, "doze")
     used, watch = cpu(worker), Watch()
-    until(lambda: field.workers.notes("end"), 30, "files again")
+    until(lambda: field.workers.notes("end") or worker.popen.poll() is not None, 30, "files again")
+    assert worker.popen.poll() is None, worker.text
     spent = (cpu(worker) - used) / watch.seconds
     watch = Watch()
     until(lambda: set(field.ended()) & set(ids), 20, "work again")
@@ -45,7 +46,6 @@ def test_no_more_files(field: Field, network: Network, report: Report) -> None:
     field.wait_done()
     field.count(report, ids)
     report.note = f"{spent:.0%} of a processor meanwhile"
-    assert worker.popen.poll() is None, worker.text
     assert spent < 0.3
     assert report.recovery < 5
     # A task that gets no file fails like any other, and is retried; no start of it is anybody's crash.

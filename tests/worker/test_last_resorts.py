@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -90,3 +93,20 @@ def test_a_worker_that_asks_for_a_restart_as_soon_as_it_runs() -> None:
         supervisor._look(supervisor._places[0])
         time.sleep(0.01)
     assert all(later - earlier >= 1 for earlier, later in pairwise(starts))
+
+
+def test_memory_is_known_without_a_file_left() -> None:
+    """F2: each renewal tells it, and a task that takes all files must not end its worker: not even a module
+    can be read from its file then, so that all must be there from the beginning."""
+    script = """
+from ardiq.worker.limits import resident_mb
+files = []
+try:
+    while True:
+        files.append(open("/dev/null"))
+except OSError:
+    print(resident_mb())
+"""
+    few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))  # noqa: E731
+    told = subprocess.run([sys.executable, "-c", script], preexec_fn=few, capture_output=True, text=True)
+    assert int(told.stdout) > 0, told.stderr
