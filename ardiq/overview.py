@@ -1,4 +1,7 @@
-"""What there is to know of a queue at one moment, in three round trips whatever the number of its jobs."""
+"""What there is to know of a queue at one moment, in three round trips whatever the number of its jobs.
+
+Several queues of one server are looked at in the same three (``steps``).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from ardiq.store import browsing, controls, inspector, letters, recurring, serve
 from ardiq.store.browsing import Spot
 from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts, Heads, JobView, WorkerView
-from ardiq.store.letters import FailureGroup
+from ardiq.store.letters import FailureGroup, Steps, drive
 from ardiq.store.recurring import ScheduleState
 from ardiq.store.refusals import Refused
 from ardiq.store.scripts import Call
@@ -88,7 +91,12 @@ class Overview:
 def read(options: Options) -> Overview:
     """Look at a queue. Raises BrokerError when Redis cannot be reached."""
     own = broker(options)
-    store, keys, lanes = own.store, own.keys, options.priorities
+    return drive(own.store, steps(own, info(own)))
+
+
+def steps(own: Broker, info: Info) -> Steps[Overview]:
+    """The same in two round trips, for who knows the server already."""
+    options, keys, lanes = own.options, own.keys, own.options.priorities
     known = _known(options)
     failed = browsing.places([JobStatus.FAILED], ())
     calls = [
@@ -100,12 +108,12 @@ def read(options: Options) -> Overview:
         controls.pauses(keys),
         *([recurring.states(keys, sorted(known))] if known else []),
     ]
-    heads, counts, listed, latest, groups, pauses, *states = store.run_many(calls)
+    heads, counts, listed, latest, groups, pauses, *states = yield calls
     more: list[Call] = [inspector.worker(keys, id, end) for id, end in listed]
     rows = inspector.rows(keys, [spot.id for spot in latest.spots])
-    *workers, views, minute = store.run_many([*more, rows, statistics.last_minute(keys, heads.now)])
+    *workers, views, minute = yield [*more, rows, statistics.last_minute(keys, heads.now)]
     return Overview(
-        options, _info(own), counts, heads,
+        options, info, counts, heads,
         sorted(workers, key=lambda one: (one.about.get("name", ""), one.id)),
         [_standing(known[one.name], one, heads.now) for found in states for one in found],
         list(_letters(own, latest.spots, views)), groups, pauses, minute,
@@ -127,7 +135,8 @@ def _known(options: Options) -> dict[str, Recurrence]:
     return {one.name: one for app in apps for one in app.recurrences()}
 
 
-def _info(own: Broker) -> Info:
+def info(own: Broker) -> Info:
+    """What the server of a queue tells of itself; nothing where it refuses to. Raises BrokerError."""
     try:
         found: Info = own.store.run(server.info())
     except Refused:  # a least-privilege user, or a managed service

@@ -14,7 +14,7 @@ from ardiq.adminui.badges import LABELS
 from ardiq.adminui.base import RedisAdmin, shielded
 from ardiq.adminui.figures import milliseconds, number
 from ardiq.adminui.reading import Reading
-from ardiq.adminui.snapshot import Snapshot, snapshot
+from ardiq.adminui.snapshot import Snapshot, snapshots
 from ardiq.adminui.text import folds, plain
 from ardiq.alerts import alerts, name_of
 from ardiq.core.job import JobStatus
@@ -40,7 +40,7 @@ class DashboardAdmin(RedisAdmin):
         if (wanted := request.GET.get("queue")) in queues:
             queues = [str(wanted)]
             chosen = {"queue": queues[0]}
-        found = [snapshot(alias, minutes) for alias in queues]
+        found = snapshots(queues, minutes)
         template = "_dashboard.html" if live.wanted(request) else "dashboard.html"
         return self.framed(
             request,

@@ -1,4 +1,5 @@
-"""What the dashboard tells of a queue: read at once, in four or five round trips, and kept for a second.
+"""What the dashboard tells of queues: read at once, in four or five round trips for all those of one server,
+and kept for a second.
 
 Ten people who look at the same dashboard cost no more than one.
 """
@@ -6,17 +7,22 @@ Ten people who look at the same dashboard cost no more than one.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ardiq import conf, overview
 from ardiq.adminui.reading import Reading
+from ardiq.adminui.seeing import servers
 from ardiq.adminui.sources import broker_of
+from ardiq.connection import Broker
 from ardiq.core.options import Options
 from ardiq.core.statistics import Statistics
 from ardiq.overview import Overview
 from ardiq.store import inspector
 from ardiq.store.inspector import JobView
-from ardiq.store.letters import FailureGroup, drive_beside
+from ardiq.store.letters import FailureGroup, Steps, drive_abreast
+from ardiq.store.server import Info
 from ardiq.store.statistics import statistics
 
 KEPT = 1.0  # seconds
@@ -50,24 +56,35 @@ class Snapshot:
 _kept: dict[tuple[Options, int], tuple[float, Snapshot]] = {}
 
 
-def snapshot(alias: str, minutes: int) -> Snapshot:
-    """A queue of settings, with its statistics of so many minutes. Raises BrokerError."""
-    options = conf.options(alias)
-    now, key = time.monotonic(), (options, minutes)
-    at, found = _kept.get(key, (0.0, None))
-    if found is None or now - at > KEPT:
-        for old in [one for one, (since, _) in _kept.items() if now - since > KEPT]:
-            _kept.pop(old, None)
-        found = _read(alias, options, minutes)
-        _kept[key] = (now, found)
+def snapshots(aliases: Sequence[str], minutes: int) -> list[Snapshot]:
+    """Queues of settings, with their statistics of so many minutes. Raises BrokerError."""
+    now = time.monotonic()
+    for old in [one for one, (since, _) in _kept.items() if now - since > KEPT]:
+        _kept.pop(old, None)
+    keys = {alias: (conf.options(alias), minutes) for alias in aliases}
+    found = {alias: kept[1] for alias, key in keys.items() if (kept := _kept.get(key))}
+    for one in _read([alias for alias in aliases if alias not in found], minutes):
+        found[one.queue] = one
+        _kept[keys[one.queue]] = (now, one)
+    return [found[alias] for alias in aliases]
+
+
+def _read(aliases: Iterable[str], minutes: int) -> list[Snapshot]:
+    found: list[Snapshot] = []
+    for group in servers(aliases):
+        store, info = group[0].store, overview.info(group[0])
+        # Figures depend on nothing else, so that they come with the first step of the rest, of all queues.
+        looks: list[Steps[Any]] = [_look(own, info) for own in group]
+        looks += [statistics(own.keys, minutes) for own in group]
+        answers = drive_abreast(store, looks)
+        pairs = zip(answers[: len(group)], answers[len(group) :], strict=True)
+        found += [Snapshot(seen, figures, failures) for (seen, failures), figures in pairs]
     return found
 
 
-def _read(alias: str, options: Options, minutes: int) -> Snapshot:
-    seen = overview.read(options)
-    own = broker_of(alias)
-    # The latest job of each group comes with the statistics, not with a round trip of its own.
-    latest = inspector.rows(own.keys, [group.job for group in seen.groups])
-    figures, [views] = drive_beside(own.store, statistics(own.keys, minutes), [latest])
-    failures = [Failures(alias, *pair) for pair in zip(seen.groups, views, strict=True)]
-    return Snapshot(seen, figures, tuple(failures))
+def _look(own: Broker, info: Info) -> Steps[tuple[Overview, tuple[Failures, ...]]]:
+    """How a queue stands, and its failures, each group with the latest of its jobs."""
+    seen = yield from overview.steps(own, info)
+    (views,) = yield [inspector.rows(own.keys, [group.job for group in seen.groups])]
+    queue = own.keys.queue
+    return seen, tuple(Failures(queue, *pair) for pair in zip(seen.groups, views, strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, TypeVar
 
 from ardiq.store import inspector
@@ -48,6 +49,23 @@ def drive_beside(store: Store, steps: Steps[T], beside: Sequence[Call]) -> tuple
     except StopIteration as end:
         answer: T = end.value
         return answer, found or (store.run_many(others) if others else [])
+
+
+def drive_abreast(store: Store, many: Sequence[Steps[T]]) -> list[T]:
+    """Run several operations, each step of all of them in one round trip. Answers what came of each."""
+    ended: dict[int, T] = {}
+    answers: dict[int, list[Any] | None] = dict.fromkeys(range(len(many)))
+    while answers:
+        asked: dict[int, list[Call]] = {}
+        for one, answer in answers.items():
+            try:
+                asked[one] = next(many[one]) if answer is None else many[one].send(answer)
+            except StopIteration as end:
+                ended[one] = end.value
+        calls = [call for part in asked.values() for call in part]
+        found = iter(store.run_many(calls) if calls else [])
+        answers = {one: list(islice(found, len(part))) for one, part in asked.items()}
+    return [ended[one] for one in range(len(many))]
 
 
 async def drive_async(store: AsyncStore, steps: Steps[T]) -> T:

@@ -132,6 +132,21 @@ def test_few_round_trips(boss: Client, busy: Shop) -> None:
     assert not seen
 
 
+def test_as_few_for_many_queues(boss: Client, busy: Shop, settings: Settings, redis_url: str) -> None:
+    """R9: three queues of one server cost no more round trips than one."""
+    more = [f"{busy.app.queue_name}-{number}" for number in (2, 3)]
+    settings.ARDIQ = {**settings.ARDIQ, **{name: {"REDIS_URL": redis_url} for name in more}}
+    for name in more:
+        Ardiq(name).ref("shop.add").enqueue_sync(1)
+    boss.get(PAGE)
+    with round_trips() as seen:
+        response = boss.get(PAGE)
+    shown = [queue["name"] for queue in response.context["queues"]]
+    assert shown == [busy.app.queue_name, *more] and "3 Queued" in text(response)
+    assert "ValueError" in text(response)
+    assert len(seen) <= 5
+
+
 def test_the_part_that_changes(boss: Client, busy: Shop) -> None:
     """The same address with _live=1 answers that part alone, and 304 while it is the same."""
     snapshots.KEPT = 60.0
