@@ -68,7 +68,7 @@ class Relay:
         while not stop.wait(pause):
             found = self.turn(GRACE)
             if self._failures:
-                pause = min(LONGEST, 0.5 * 2 ** min(self._failures, 8))
+                pause = min(LONGEST / 1.25, 0.5 * 2 ** min(self._failures, 8))
             else:
                 pause = POLL if found or in_use(self._options) else RARELY
             pause *= random.uniform(0.75, 1.25)  # noqa: S311 - spreads workers

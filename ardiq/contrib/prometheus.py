@@ -1,16 +1,17 @@
 """Prometheus: what workers count, how much waits and for how long, read from Redis when somebody scrapes.
 
 ``pip install "django-ardiq[prometheus]"``. Any process of the project may be asked, and all answer the same:
-the ``view`` in its URLs, ``ardiq_worker --metrics-port``, or ``Collector`` in a registry of your own.
+``view_for(token)`` in its URLs, ``ardiq_worker --metrics-port``, or ``Collector`` in a registry of your own.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hmac import compare_digest
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -28,6 +29,7 @@ from ardiq.store import inspector, statistics
 
 BY = ("queue", "lane", "task")
 ENDINGS = ("succeeded", "failed", "aborted", "expired")
+SHORTEST = 16  # characters of a token
 STEP = 2  # every other bound is told: a quarter of all samples are buckets as it is
 
 log = logging.getLogger("ardiq")
@@ -121,10 +123,36 @@ _registry = CollectorRegistry()
 _registry.register(Collector())
 
 
+def view_for(token: str) -> Callable[[HttpRequest], HttpResponse]:
+    """A view of the metrics of all queues in settings, for requests with ``Authorization: Bearer <token>``,
+    as Prometheus sends it, and for users who may see the dashboard. Everybody else gets 403.
+
+    Raises ValueError when the token is shorter than 16 characters.
+    """
+    if len(token) < SHORTEST:
+        raise ValueError(f"A token needs at least {SHORTEST} characters; secrets.token_urlsafe() makes one.")
+    expected = f"Bearer {token}".encode()
+
+    @require_safe
+    @never_cache
+    def view(request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("Authorization", "").encode("utf-8", "replace")
+        return _answer(request, compare_digest(given, expected))
+
+    return view
+
+
 @require_safe
 @never_cache
 def view(request: HttpRequest) -> HttpResponse:
-    """Metrics of all queues in settings. Who may see them is for the project to say."""
+    """Metrics of all queues in settings, for users who may see the dashboard. Everybody else gets 403."""
+    return _answer(request, False)
+
+
+def _answer(request: HttpRequest, known: bool) -> HttpResponse:
+    user = getattr(request, "user", None)
+    if not known and not (user is not None and user.has_perm("ardiq.view_dashboard")):
+        return HttpResponseForbidden("A token or the right to see the dashboard is needed.\n", "text/plain")
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(_registry), content_type=content_type)
 

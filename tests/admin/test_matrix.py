@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from django.urls import URLPattern, URLResolver
 from pytest_django.fixtures import Settings
 
 from ardiq import Ardiq, JobStatus
-from ardiq.admin import JobAdmin, OutboxAdmin, QueueAdmin, ScheduleAdmin, WorkerAdmin
+from ardiq.admin import DashboardAdmin, JobAdmin, OutboxAdmin, QueueAdmin, ScheduleAdmin, WorkerAdmin
 from ardiq.models import Job, Outbox
 from ardiq.store import verbs
 from tests.admin.conftest import LIST, Shop, SignIn, Work
@@ -29,6 +31,8 @@ STAFF: set[str] = set()  # Django's own redirect from old addresses tells nothin
 SEE, QUEUE, WORKER, OUTBOX = {"view_job"}, {"view_queue"}, {"view_worker"}, {"view_outbox"}
 SCHEDULE, DASHBOARD = {"view_schedule"}, {"view_dashboard"}
 W = "f" * 32
+KINDS = (DashboardAdmin, JobAdmin, OutboxAdmin, QueueAdmin, ScheduleAdmin, WorkerAdmin)
+OTHERS = ("/admin/ardiq/dashboard/", "/admin/ardiq/schedule/", "/admin/ardiq/outbox/")
 
 # name of an address: (permissions to get it, permissions to post to it)
 ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
@@ -281,15 +285,23 @@ class TestHiddenQueues:
         def may(own: Any, request: HttpRequest, queue: str) -> bool:
             return queue == apps[0].queue_name
 
-        for kind in (JobAdmin, QueueAdmin, WorkerAdmin):
+        for kind in KINDS:
             monkeypatch.setattr(kind, "has_queue_permission", may)
+
+    def test_the_page_of_the_docs_names_them_all(self) -> None:
+        """S7: a class that the page forgets would show what the others hide."""
+        page = (Path(__file__).parents[2] / "docs/how-to/admin.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"^class Own\w+\(OwnQueues, (\w+)\)", page, re.MULTILINE))
+        registered = {type(one).__name__ for one in admin.site._registry.values() if isinstance(one, KINDS)}
+        assert named == registered == {kind.__name__ for kind in KINDS}
 
     def test_they_are_not_there(self, boss: Client, apps: list[Ardiq]) -> None:
         seen, unseen = (app.ref("shop.any").enqueue_sync() for app in apps)
         own = apps[1].broker
         own.store.run(verbs.register(own.keys, W, 30_000, {"name": "hidden-worker"}))
         other = apps[1].queue_name
-        for address in (LIST, "/admin/ardiq/queue/", "/admin/ardiq/worker/", f"{LIST}?queue={other}"):
+        pages = (LIST, "/admin/ardiq/queue/", "/admin/ardiq/worker/", f"{LIST}?queue={other}", *OTHERS)
+        for address in pages:
             text = boss.get(address).content.decode()
             assert unseen.id not in text and "hidden-worker" not in text
             assert f">{other}" not in text

@@ -21,6 +21,8 @@ from tests.server import free_port
 from tests.workers import Workers, Working, until
 
 Make = Callable[..., Working]
+TOKEN = "a-token-of-these-tests"
+view = prometheus.view_for(TOKEN)
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -34,7 +36,7 @@ def read(text: str) -> Samples:
 
 
 def scrape(**headers: Any) -> str:
-    response = prometheus.view(RequestFactory().get("/metrics", **headers))
+    response = view(RequestFactory().get("/metrics", HTTP_AUTHORIZATION=f"Bearer {TOKEN}", **headers))
     assert response.status_code == 200
     return response.content.decode()
 
@@ -141,12 +143,51 @@ def test_a_registry_of_the_project(app: Ardiq) -> None:
 
 
 def test_the_view_is_for_reading(app: Ardiq) -> None:
-    assert prometheus.view(RequestFactory().post("/metrics")).status_code == 405
-    response = prometheus.view(RequestFactory().get("/metrics"))
+    assert view(RequestFactory().post("/metrics")).status_code == 405
+    response = view(RequestFactory().get("/metrics", HTTP_AUTHORIZATION=f"Bearer {TOKEN}"))
     assert (
         response["Content-Type"].startswith("text/plain; version=")
         and "no-store" in response["Cache-Control"]
     )
+
+
+class Somebody:
+    def __init__(self, *permissions: str) -> None:
+        self._permissions = permissions
+
+    def has_perm(self, name: str) -> bool:
+        return name in self._permissions
+
+
+@pytest.mark.parametrize(
+    ("given", "user"),
+    [
+        ("", None),
+        (TOKEN, None),
+        ("Bearer ", None),
+        (f"Bearer {TOKEN}x", None),
+        ("Bearer \u00e9", None),
+        ("", Somebody("ardiq.view_job")),
+    ],
+)
+def test_the_view_is_not_for_strangers(app: Ardiq, given: str, user: Somebody | None) -> None:
+    """S10: without the token, or the right to see the dashboard, nobody learns any names."""
+    for each in (view, prometheus.view):
+        request = RequestFactory().get("/metrics", HTTP_AUTHORIZATION=given)
+        request.user = user  # type: ignore[assignment]
+        response = each(request)
+        assert response.status_code == 403 and app.queue_name not in response.content.decode()
+
+
+def test_who_may_see_the_view(app: Ardiq) -> None:
+    """S10: with the right to see the dashboard it needs no token; a token opens its own view only."""
+    request = RequestFactory().get("/metrics")
+    request.user = Somebody("ardiq.view_dashboard")  # type: ignore[assignment]
+    assert prometheus.view(request).status_code == view(request).status_code == 200
+    bare = RequestFactory().get("/metrics", HTTP_AUTHORIZATION=f"Bearer {TOKEN}")
+    assert prometheus.view(bare).status_code == 403
+    with pytest.raises(ValueError, match="16 characters"):
+        prometheus.view_for("short")
 
 
 def get(port: int, host: str = "127.0.0.1") -> str:

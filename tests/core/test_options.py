@@ -186,6 +186,8 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     ({"time_zone": "../etc/passwd"}, "E013", "IANA"),
     ({"time_zone": "Europe"}, "E013", "IANA"),
     ({"time_zone": None}, "E013", "IANA"),
+    ({"admin_enqueue": "some"}, "E026", "'marked'"),
+    ({"admin_enqueue": True}, "E026", "'marked'"),
     ({"redactor": "no.such.module"}, "E027", "No module"),
     ({"trace_url": "traces.example.com/{trace}"}, "E027", "http(s) address"),
     ({"trace_url": "https://traces.example.com/"}, "E027", "{trace} in it"),
