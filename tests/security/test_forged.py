@@ -166,8 +166,8 @@ def test_forged_outcomes(app: Ardiq, traces: Traces, working: Make, intruder: In
 def test_what_a_signature_does_not_stop(
     app: Ardiq, traces: Traces, working: Make, intruder: Intruder
 ) -> None:
-    """S3: whoever writes to Redis can repeat a whole job that somebody has sent, and delete one. An ended
-    job whose id alone is pushed again stays ended."""
+    """S3: whoever writes to Redis can repeat a whole job that somebody has sent. An ended job whose id alone
+    is pushed again stays ended."""
     with working():
         job = traces.pay.enqueue_sync("once")
         stored = intruder.record(job.id)  # as long as it lies there
@@ -183,6 +183,48 @@ def test_what_a_signature_does_not_stop(
         until(lambda: len(traces.seen) == 3, 20)
         assert traces.seen == ["once", "after", "once"], "a whole record does"
         until(lambda: job.status_sync().finished, 20)
+
+
+def test_heads_and_lanes_are_not_signed(
+    app: Ardiq, traces: Traces, working: Make, intruder: Intruder
+) -> None:
+    """S3: jobs can be made to vanish, to wait, to change places and to fail; what they do stays the same."""
+    gone, late, first, second, doomed = (
+        traces.pay.enqueue_sync(name) for name in ("gone", "late", "first", "second", "doomed")
+    )
+    keys, redis, lane = intruder.keys, intruder.redis, intruder.keys.lane("default")
+    redis.delete(keys.job(gone.id))
+    redis.lrem(lane, 1, late.id)
+    record = intruder.record(late.id).raw
+    redis.set(keys.job(late.id), b"D" + record[1:])
+    redis.zadd(keys.scheduled, {late.id: 1 << 42})
+    redis.lrem(lane, 1, first.id)
+    redis.rpush(lane, first.id)
+    record = intruder.record(doomed.id).raw
+    redis.set(keys.job(doomed.id), record[:5] + b"03" + record[7:])
+    with working(concurrency=1):
+        assert failed(app, doomed.id) == "JobCrashed"
+        until(lambda: len(traces.seen) == 2, 20)
+    assert traces.seen == ["second", "first"]
+    assert (gone.status_sync(), late.status_sync()) == (JobStatus.NOT_FOUND, JobStatus.SCHEDULED)
+    assert second.result_sync() and late.delete_sync()
+
+
+def test_nothing_but_tasks_without_signing(redis_url: str, queue_name: str) -> None:
+    """S3: with SIGNING off an intruder chooses among the registered tasks, and gets no code of their own."""
+    app = Ardiq(queue_name, redis_url=redis_url, signing=False)
+    traces, intruder = Traces(app), Intruder(app, redis_url)
+    call = msgpack.packb([["chosen"], {}])
+    for name in ("os.system", "builtins.eval", "subprocess.run", "tests.security.test_forged.Traces", "pay"):
+        intruder.plant(f"as-{name}", name, call)
+    with Working(app):
+        until(lambda: app.job("as-pay").status_sync().finished, 20)
+        parked = intruder.keys.scheduled
+        until(lambda: intruder.redis.zcard(parked) == 4, 20)
+    assert traces.seen == ["chosen"]
+    for id in intruder.redis.zrange(intruder.keys.scheduled, 0, -1):
+        app.job(id.decode()).delete_sync()
+    intruder.redis.close()
 
 
 class TestKeys:

@@ -103,3 +103,18 @@ def test_any_name_where_the_task_takes_any(app: Ardiq) -> None:
     made = app.task(name="any", sensitive=("whatever",))(lambda **names: None)
     definition: Definition = made.definition
     assert definition.sensitive == ("whatever",)
+
+
+def test_no_values_of_local_variables(app: Ardiq, working: Make, written: io.StringIO) -> None:
+    """S9: neither the log nor the stored traceback tells what the variables of a failed task held."""
+
+    @app.task(max_retries=0)
+    def fail(given: str) -> None:
+        made = "made-" + given
+        raise ValueError(len(made))
+
+    with working():
+        result = fail.enqueue_sync("hush-hush").result_sync(timeout=20)
+    assert result is not None and result.error is not None
+    assert "raise ValueError(len(made))" in result.error.traceback
+    assert "hush" not in result.error.traceback + written.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from ardiq.store.keys import Keys
 from ardiq.store.verbs import Renewed
 from ardiq.worker.lease import Lease, Renewal
 from ardiq.worker.outage import Outage
+from tests.server import admin
 from tests.workers import Workers, Working, until
 
 Make = Callable[..., Working]
@@ -177,3 +179,22 @@ def test_nothing_starts_under_a_lease_that_is_not_believed(
     assert found is not None and found.tries == 1
     token, _, claim = found.value.partition(":")
     assert token == held.lease.token and int(claim) > held.claim
+
+
+def test_an_abort_whose_message_is_lost(app: Ardiq, working: Make, redis_url: str) -> None:
+    """E5: it is marked in Redis before anybody is told, and the next renewal brings it."""
+    began = threading.Event()
+
+    @app.task
+    async def long() -> None:
+        began.set()
+        await asyncio.sleep(30)
+
+    with working(lease_ms=3_000), admin(redis_url) as client:
+        job = long.enqueue_sync()
+        assert began.wait(10)
+        time_left = time.monotonic() + 3
+        client.zadd(app.broker.keys.aborts, {job.id: 1})
+        result = job.result_sync(timeout=10)
+    assert result is not None and result.status is JobStatus.ABORTED
+    assert time.monotonic() < time_left
