@@ -14,6 +14,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ardiq.adminui.text import plain
@@ -31,6 +32,25 @@ class WhenField(forms.DateTimeField):
     """A date and time as browsers ask for them."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
+
+
+class LinesInput(forms.TextInput):
+    """One line; more of them where it begins with several, of which an input would make one."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        if value and "\n" in str(value):
+            return forms.Textarea({"rows": 5}).render(name, value, attrs, renderer)
+        return super().render(name, value, attrs, renderer)
+
+
+class TextField(forms.CharField):
+    """A text as it is, lines as Python ends them: browsers send others."""
+
+    widget = LinesInput
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        return text.replace("\r\n", "\n").replace("\r", "\n") if isinstance(text, str) else text
 
 
 class JsonField(forms.CharField):
@@ -94,7 +114,7 @@ def field_for(parameter: inspect.Parameter, hint: Any) -> forms.Field:
     if inner is datetime.datetime:
         return WhenField(required=required, help_text=help_text)
     if inner is str:
-        return forms.CharField(required=False, strip=False, help_text=help_text)
+        return TextField(required=False, strip=False, help_text=help_text)
     json_help = _("In JSON: text in quotes, numbers, lists, objects.")
     return JsonField(required=required, help_text=f"{json_help} {help_text}".strip())
 
@@ -137,49 +157,51 @@ def fields_for(signature: inspect.Signature, function: Any) -> dict[str, forms.F
 def call_of(
     signature: inspect.Signature, form: forms.Form, function: Any
 ) -> tuple[list[Any], dict[str, Any]]:
-    """(args, kwargs) of a form that is valid. What was left empty and has a default is left out."""
-    args: list[Any] = []
+    """(args, kwargs) of a form that is valid. What was left empty and has a default is left out.
+
+    Raises TypeError where an object of further arguments names one that has a field."""
     kwargs: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    more: list[Any] = []
     known = hints(function)
+    firsts = []  # those that can be given by position
     for name, parameter in signature.parameters.items():
         value = form.cleaned_data.get(PREFIX + name)
         if parameter.kind is parameter.VAR_POSITIONAL:
-            args += value or []
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            kwargs |= value or {}
-        elif parameter.default is not EMPTY and _is_empty(form, name, value):
+            more = value or []
             continue
-        else:
-            if value == "" and _inner(known.get(name))[1]:
-                value = None
-            if parameter.kind is parameter.POSITIONAL_ONLY:
-                args.append(value)
-            else:
-                kwargs[name] = value
-    return args, kwargs
+        if parameter.kind is parameter.VAR_KEYWORD:
+            rest = value or {}
+            continue
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            firsts.append(parameter)
+        if parameter.default is EMPTY or not _is_empty(form, name, value):
+            kwargs[name] = None if value == "" and _inner(known.get(name))[1] else value
+    args = [_pop(kwargs, one) for one in firsts[: _by_position(firsts, kwargs, bool(more))]]
+    if twice := [
+        name for name in rest if name in kwargs or name in {one.name for one in firsts[: len(args)]}
+    ]:
+        raise TypeError(f"got multiple values for argument '{twice[0]}'")
+    return [*args, *more], kwargs | rest
+
+
+def _by_position(firsts: list[inspect.Parameter], given: dict[str, Any], more: bool) -> int:
+    """How many parameters must be given by position: all in front of further ones, and up to the last one
+    that has no name for callers."""
+    if more:
+        return len(firsts)
+    only = [one.kind is one.POSITIONAL_ONLY and one.name in given for one in firsts]
+    return len(only) - only[::-1].index(True) if any(only) else 0
+
+
+def _pop(given: dict[str, Any], parameter: inspect.Parameter) -> Any:
+    """Its value, or its default where it was left empty; values of enums travel, not their members."""
+    value = given.pop(parameter.name, parameter.default)
+    return value.value if isinstance(value, Enum) else value
 
 
 def _is_empty(form: forms.Form, name: str, value: Any) -> bool:
     field = form.fields[PREFIX + name]
+    if isinstance(field, JsonField):  # null is a value
+        return not str(form.data.get(form.add_prefix(PREFIX + name)) or "").strip()
     return not isinstance(field, forms.BooleanField) and value in (None, "")
-
-
-def initial_of(fields: dict[str, forms.Field], given: dict[str, Any]) -> dict[str, Any]:
-    """What a form begins with when it repeats a call; values that no field can show are left out."""
-    out: dict[str, Any] = {}
-    for name, value in given.items():
-        field = fields.get(PREFIX + name)
-        if field is None:
-            continue
-        if isinstance(field, JsonField):
-            try:
-                out[PREFIX + name] = json.dumps(value, ensure_ascii=False)
-            except (TypeError, ValueError, RecursionError):
-                continue
-        elif isinstance(field, forms.TypedChoiceField):
-            choices: Any = field.choices
-            texts = {str(field.coerce(key)): key for key, _text in choices if key != ""}
-            out[PREFIX + name] = texts.get(str(value), "")
-        else:
-            out[PREFIX + name] = value
-    return out

@@ -14,12 +14,12 @@ from django.utils.translation import gettext as _
 
 from ardiq import conf, owners
 from ardiq.adminui import audit
-from ardiq.adminui.arguments import PREFIX, WhenField, call_of, fields_for, initial_of
+from ardiq.adminui.arguments import PREFIX, WhenField, call_of, fields_for
 from ardiq.adminui.base import shielded
 from ardiq.adminui.doing import DoingAdmin
+from ardiq.adminui.repeating import Repeat, repeat
 from ardiq.adminui.text import plain
 from ardiq.core.errors import ArdiqError, BrokerError
-from ardiq.core.redact import MASK
 from ardiq.models import Job
 
 
@@ -116,16 +116,16 @@ class EnqueueAdmin(DoingAdmin):
             text = _("The form does not offer the task %s: it is not known here, or not marked for it.")
             self.message_user(request, text % plain(name, 200), messages.WARNING)
             return HttpResponseRedirect(self.job_url(request, source))
-        lanes = conf.options(queue).priorities
+        lanes, begun = conf.options(queue).priorities, self._repeat(task, source)
         if request.method == "POST":
             form = OptionsForm(task, lanes, request.POST)
             job = self._enqueued(task, form) if form.is_valid() else None
             if job is not None:
                 return self._told(request, job, queue, name)
         else:
-            form = OptionsForm(task, lanes, initial=self._initial(task, source))
-        hidden = [label for label, value in source.reading.arguments if value == MASK] if source else []
-        return self._page(request, form=form, task=name, queue=queue, hidden=hidden, doc=_doc(task))
+            form = OptionsForm(task, lanes, initial=begun.initial)
+        told = {"begun": begun, "problem": plain(source.reading.problem) if source else ""}
+        return self._page(request, form=form, task=name, queue=queue, doc=_doc(task), **told)
 
     def _source(self, request: HttpRequest) -> Job | None:
         """The job that the form is to repeat, for who may see its arguments."""
@@ -143,13 +143,13 @@ class EnqueueAdmin(DoingAdmin):
             raise Http404
         return job
 
-    def _initial(self, task: Any, source: Job | None) -> dict[str, Any]:
+    def _repeat(self, task: Any, source: Job | None) -> Repeat:
+        """What the form begins with, and what of the call that it repeats is not in it."""
         if source is None:
-            return {}
-        given = {name: value for name, value in source.reading.arguments if value != MASK}
-        signature = task.definition.signature
-        fields = fields_for(signature, task.definition.fn)
-        return {**initial_of(fields, given), "lane": source.lane}
+            return Repeat()
+        found = repeat(task.definition.signature, task.definition.fn, source.reading)
+        found.initial["lane"] = source.lane
+        return found
 
     def _groups(self, request: HttpRequest) -> list[tuple[str, list[dict[str, str]]]]:
         """Tasks by the app, or module, that their names begin with."""

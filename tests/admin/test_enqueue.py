@@ -109,7 +109,8 @@ def test_errors_stand_at_their_field(boss: Client, shop: Shop, form: str) -> Non
         "arg_day", "arg_count", "arg_data", "arg_rest", "delay", "arg_key",
     }  # fmt: skip
     twice = {"arg_day": "2026-11-30", "arg_count": "1", "arg_rest": '{"count": 2}'}
-    clash = boss.post(form, {**twice, "task_id": "a{b"})
+    assert "multiple values" in str(boss.post(form, twice).context["form"].errors["arg_count"])
+    clash = boss.post(form, {**twice, "arg_rest": "", "task_id": "a{b"})
     assert clash.status_code == 200 and clash.context["form"].non_field_errors()
     both = {"arg_day": "2026-11-30", "arg_count": "1", "delay": "5", "run_at": "2036-01-01T10:00"}
     assert "a call has one time" in str(boss.post(form, both).context["form"].errors)
@@ -153,3 +154,128 @@ def test_who_may(sign_in: SignIn, shop: Shop, form: str) -> None:
         client = sign_in(*granted)
         assert client.get(form).status_code == client.post(form, given).status_code == 403
     assert sign_in("view_job", "add_job").post(form, given).status_code == 302
+
+
+class TestRepeating:
+    """S8, R2: what the form begins with is what the job was given, or is named."""
+
+    @pytest.fixture
+    def task(self, shop: Shop) -> Any:
+        @shop.app.task(name="shop.keep", admin_enqueue=True)
+        def keep(first: Any, second: Any = 2, *more: Any, **rest: Any) -> None: ...
+
+        return keep
+
+    def again(self, client: Client, job: Any, task: str = "shop.keep") -> Any:
+        response = client.get(f"{ADD}?from={job.id}")
+        assert response.status_code == 200 and response.context["task"] == task
+        return response
+
+    def send(self, client: Client, job: Any, response: Any, **more: str) -> Any:
+        """Send the form as it stands."""
+        form = response.context["form"]
+        data = {name: form[name].value() for name in form.fields}
+        given = {name: value for name, value in data.items() if value not in (None, False)}
+        return client.post(f"{ADD}?from={job.id}", {**given, **more})
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"user": 1, "password": "sesame"},
+            [1, {"deep": [{"api_key": "sesame"}]}],
+            "redis://ann:sesame@example.com:6379/0",
+            ("https://ann:sesame@example.com/", 1),
+        ],
+    )
+    def test_what_is_masked_inside(self, boss: Client, shop: Shop, task: Any, value: Any) -> None:
+        """Stars in the form would be enqueued as if they were the password."""
+        response = self.again(boss, task.enqueue_sync(value, 3))
+        text = response.content.decode()
+        assert response.context["form"].initial == {"arg_second": "3", "lane": "default"}
+        assert "because it is masked: first<" in text and "sesame" not in text and "***" not in text
+
+    def test_what_the_project_hides(self, boss: Client, shop: Shop, task: Any, settings: Settings) -> None:
+        """What its REDACTOR returns is no value to begin with."""
+        settings.ARDIQ = {
+            name: {**given, "REDACTOR": "tests.admin.test_enqueue.without_digits"}
+            for name, given in settings.ARDIQ.items()
+        }
+        response = self.again(boss, task.enqueue_sync("card 4711", "none"))
+        text = response.content.decode()
+        assert response.context["form"].initial["arg_second"] == '"none"'
+        assert "because it is masked: first<" in text and "card" not in text
+
+    def test_further_arguments(self, boss: Client, shop: Shop, task: Any) -> None:
+        """Those by position and by name are there, and come out as they went in."""
+        job = task.enqueue_sync(1, None, "x", [2], extra={"a": None}, flag=True)
+        response = self.again(boss, job)
+        assert response.context["begun"].lost == response.context["begun"].masked == []
+        assert call(shop, self.send(boss, job, response)) == {
+            "args": [1, None, "x", [2]], "extra": {"a": None}, "flag": True,
+        }  # fmt: skip
+
+    def test_what_is_masked_among_further_arguments(self, boss: Client, shop: Shop, task: Any) -> None:
+        """A list with a gap would move what is behind it, so that all of it is left out, and named."""
+
+        @shop.app.task(name="shop.cards", admin_enqueue=True)
+        def cards(*card_numbers: Any, **rest: Any) -> None: ...
+
+        response = self.again(boss, cards.enqueue_sync(CARD, token="sesame", size=3), "shop.cards")
+        begun = response.context["begun"]
+        assert begun.initial == {"arg_rest": '{"size": 3}', "lane": "default"}
+        assert begun.masked == ["card_numbers[0]", "token"] and not begun.lost
+        mixed = self.again(boss, task.enqueue_sync(1, 2, 3, {"password": "sesame"})).context["begun"]
+        assert mixed.masked == ["more[1]"] and mixed.lost == ["more[0]"] and "arg_more" not in mixed.initial
+
+    def test_what_no_field_can_say(self, boss: Client, shop: Shop, task: Any) -> None:
+        """JSON has no tuples, sets, dates, or keys but texts."""
+        job = task.enqueue_sync((1, 2), {1: "a"}, {3}, day=date(2026, 11, 30), size=1)
+        response = self.again(boss, job)
+        assert response.context["begun"].lost == ["day", "first", "second", "*more"]
+        assert response.context["begun"].initial["arg_rest"] == '{"size": 1}'
+        assert "because this form would change it: day, first, second, *more<" in response.content.decode()
+
+    def test_what_fields_would_change(self, boss: Client, shop: Shop) -> None:
+        """A type, a part of a second, an ending of a line; and None where an empty field is the default."""
+
+        @shop.app.task(name="shop.typed", admin_enqueue=True)
+        def typed(
+            count: int, day: date, at: datetime, text: str, lines: str, windows: str, size: Size,
+            one: Literal[1, "1"], short: str | None = "x", yes: bool = True, any: Any = 5,
+        ) -> None: ...  # fmt: skip
+
+        at = datetime(2026, 11, 30, 10, 0, 0, 5, tzinfo=UTC)
+        job = typed.enqueue_sync(1.5, at, at, 7, "a\nb", "a\r\nb", "s", "1", None, 1, None)
+        response = self.again(boss, job, "shop.typed")
+        begun = response.context["begun"]
+        assert begun.lost == ["count", "day", "at", "text", "windows", "short", "yes"]
+        assert "a\nb</textarea>" in response.content.decode()
+        fine = {"arg_count": "1", "arg_day": "2026-11-30", "arg_at": "2026-11-30T10:00", "arg_windows": "w"}
+        found = call(shop, self.send(boss, job, response, **fine))
+        assert (found["lines"], found["size"], found["one"], found["any"]) == ("a\nb", "s", "1", None)
+
+    def test_a_call_that_has_another_signature_by_now(self, boss: Client, shop: Shop, task: Any) -> None:
+        """What finds no place is named."""
+        job = shop.app.ref("shop.narrow").enqueue_sync(1, 2, 3, other=4)
+
+        @shop.app.task(name="shop.narrow", admin_enqueue=True)
+        def narrow(first: int) -> None: ...
+
+        begun = self.again(boss, job, "shop.narrow").context["begun"]
+        assert begun.initial["arg_first"] == 1 and begun.lost == ["[1]", "[2]", "other"]
+
+    def test_by_position_only(self, boss: Client, shop: Shop) -> None:
+        """One that is left out keeps its place by its default; further ones are not mixed up with those."""
+
+        @shop.app.task(name="shop.slots", admin_enqueue=True)
+        def slots(a: int = 1, b: Size = Size.SMALL, c: int = 3, /, d: int = 4, *more: int) -> None: ...
+
+        address = f"{ADD}?task={shop.app.queue_name}/shop.slots"
+        assert call(shop, boss.post(address, {"arg_c": "9"})) == {"args": [1, "s", 9]}
+        assert call(shop, boss.post(address, {"arg_d": "9"})) == {"args": [], "d": 9}
+        assert call(shop, boss.post(address, {"arg_more": "[7]"})) == {"args": [1, "s", 3, 4, 7]}
+
+
+def without_digits(name: str, value: Any) -> Any:
+    """A REDACTOR."""
+    return "none" if isinstance(value, str) else value
