@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -17,6 +17,8 @@ from ardiq.store.controls import Pause
 from ardiq.store.inspector import WorkerView
 
 NEARLY = 0.9  # of maxmemory
+PAUSES, WORKERS, SCHEDULES = "pauses", "workers", "schedules"  # whose names and reasons an alert may tell
+NAMED = frozenset({PAUSES, WORKERS, SCHEDULES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +30,27 @@ class Alert:
     way_out: str
 
 
-def alerts(seen: Overview) -> Iterator[Alert]:
-    """What needs somebody, the worst first."""
+def alerts(seen: Overview, named: frozenset[str] = NAMED) -> Iterator[Alert]:
+    """What needs somebody, the worst first. Of what is not ``named`` the fact alone is told, without who,
+    which and why: that is for those who may see its own pages."""
     yield from _of_server(seen)
     for pause in seen.pauses:
         flag = f" --lane {pause.lane}" if pause.lane else ""
         command = f"manage.py ardiq_queues resume {seen.options.queue}{flag}"
-        yield Alert("paused", paused(pause, seen.now), _("to go on: %(command)s") % {"command": command})
+        shown = pause if PAUSES in named else replace(pause, by="", reason="")
+        yield Alert("paused", paused(shown, seen.now), _("to go on: %(command)s") % {"command": command})
     yield from _of_lanes(seen)
-    yield from _of_workers(seen)
+    yield from _of_workers(seen, WORKERS in named)
     late = [one.recurrence.name for one in seen.schedules if one.late]
     if late and seen.working():
         names = ", ".join(late[:3]) + (", …" if len(late) > 3 else "")
         text = _("%(names)s: more than a minute late") % {"names": names}
+        if SCHEDULES not in named:
+            text = ngettext(
+                "%(count)d recurring task is more than a minute late",
+                "%(count)d recurring tasks are more than a minute late",
+                len(late),
+            ) % {"count": len(late)}
         yield Alert("schedules", text, _("do the workers know these tasks? restart them after a deployment"))
 
 
@@ -89,17 +99,27 @@ def _of_lanes(seen: Overview) -> Iterator[Alert]:
             yield Alert("lane", text, _("give every process the same PRIORITIES, and restart the workers"))
 
 
-def _of_workers(seen: Overview) -> Iterator[Alert]:
+def _of_workers(seen: Overview, named: bool) -> Iterator[Alert]:
     working = seen.working()
     for worker in working:
         since = worker.beat if seen.silent(worker) else worker.turned
         words = {"name": name_of(worker), "span": span((seen.now - since) / 1000)}
         if seen.silent(worker):
-            text = _("%(name)s has not been heard of for %(span)s") % words
-            yield Alert("silent", text, _("if it is dead, others take its jobs over when its lease ends"))
+            text = (
+                _("%(name)s has not been heard of for %(span)s")
+                if named
+                else _("a worker has not been heard of for %(span)s")
+            )
+            yield Alert(
+                "silent", text % words, _("if it is dead, others take its jobs over when its lease ends")
+            )
         elif seen.stuck(worker):
-            text = _("the event loop of %(name)s has not turned for %(span)s") % words
-            yield Alert("blocked", text, _("its log has the stacks; async tasks must not block"))
+            text = (
+                _("the event loop of %(name)s has not turned for %(span)s")
+                if named
+                else _("the event loop of a worker has not turned for %(span)s")
+            )
+            yield Alert("blocked", text % words, _("its log has the stacks; async tasks must not block"))
     versions = sorted({version for worker in working if (version := worker.about.get("version"))})
     if len(versions) > 1:
         text = _("workers of ardiq %(versions)s serve this queue") % {"versions": _(" and ").join(versions)}

@@ -16,7 +16,7 @@ from ardiq.adminui.figures import milliseconds, number
 from ardiq.adminui.reading import Reading
 from ardiq.adminui.snapshot import Snapshot, snapshots
 from ardiq.adminui.text import folds, plain
-from ardiq.alerts import alerts, name_of
+from ardiq.alerts import PAUSES, SCHEDULES, WORKERS, alerts, name_of
 from ardiq.core.job import JobStatus
 from ardiq.core.outcome import Failure
 from ardiq.models import Job, Queue, RedisModel, Schedule, Worker
@@ -75,19 +75,29 @@ class Page:
 
     def context(self) -> dict[str, Any]:
         counts = [one.seen.counts for one in self.found]
+        named = self.named()
         return {
             "tiles": self.tiles(),
-            "alerts": [(one.queue, alert) for one in self.found for alert in alerts(one.seen)],
+            "alerts": [(one.queue, alert) for one in self.found for alert in alerts(one.seen, named)],
             "charts": figures.charts([one.statistics for one in self.found]),
             "queues": [self.queue(one) for one in self.found],
             "workers": self.workers() if self.may("view_worker") else None,
             "failures": self.failures() if self.may("view_job") else None,
-            "slowest": [self.slow(one) for one in figures.slowest([one.statistics for one in self.found])],
+            "slowest": self.slowest() if self.may("view_job") else None,
             "schedules": self.schedules() if self.may("view_schedule") else None,
             "nothing": not any(one.total for one in counts),
             "several": len(self.found) > 1,
             "as_of": times.clock(self.now, seconds=True),
         }
+
+    def named(self) -> frozenset[str]:
+        """What alerts may name. Who has paused a queue stands above the list of jobs, too."""
+        told = {
+            PAUSES: self.may("view_queue") or self.may("view_job"),
+            WORKERS: self.may("view_worker"),
+            SCHEDULES: self.may("view_schedule"),
+        }
+        return frozenset(name for name, may in told.items() if may)
 
     def link(self, model: type[RedisModel], id: str) -> str:
         """The address of a page; '' where a site of the project does not have it."""
@@ -159,6 +169,9 @@ class Page:
                 "url": self.jobs(state="failed", queue=one.queue, **({"task": tasks[0]} if tasks else {})),
             })  # fmt: skip
         return shown
+
+    def slowest(self) -> list[dict[str, Any]]:
+        return [self.slow(one) for one in figures.slowest([one.statistics for one in self.found])]
 
     def slow(self, task: figures.TaskFigures) -> dict[str, Any]:
         run = task.tally.run

@@ -18,6 +18,8 @@ from ardiq.core.statistics import SUCCEEDED
 from ardiq.store import statistics, verbs
 from tests.admin.conftest import CARD, Shop, SignIn, Work
 from tests.admin.test_list import round_trips
+from tests.management.test_status import pretend
+from tests.server import admin
 from tests.workers import until
 
 PAGE = "/admin/ardiq/dashboard/"
@@ -91,6 +93,41 @@ def test_each_sees_what_is_theirs(
     for word, shown in words.items():
         assert (f"{word}" in main.replace("No Workers", "")) is shown or word == "Workers", word
     assert ("state=failed" in response.content.decode()) is ("view_job" in granted)
+
+
+WARNINGS = {
+    "view_queue": ["by ann-marie: secret deployment"],
+    "view_job": ["by ann-marie: secret deployment", "shop.add"],
+    "view_worker": ["mute-7 has not been heard of for 4", "the event loop of stuck-8 has not turned for 4"],
+    "view_schedule": ["shop.hourly: more than a minute late"],
+}
+NAMES = ("ann-marie", "secret deployment", "mute-7", "stuck-8", "shop.add", "shop.hourly")
+
+
+@pytest.mark.parametrize("granted", ["", *WARNINGS])
+def test_warnings_name_what_is_theirs(sign_in: SignIn, busy: Shop, redis_url: str, granted: str) -> None:
+    """S7: what needs somebody is told to everybody; who, which and why to those who may see it elsewhere."""
+    app, keys = busy.app, busy.app.broker.keys
+    app.cron(every=1, name="shop.hourly")(lambda: None)
+    app.pause_queue_sync("secret deployment", by="ann-marie")
+    pretend(app, redis_url, "c" * 32, name="mute-7")
+    pretend(app, redis_url, "d" * 32, name="stuck-8", behind=40_000)
+    with admin(redis_url) as client:
+        now = client.time()[0] * 1000
+        client.hset(keys.worker("c" * 32), "seen", now - 40_000)
+        client.hset(keys.cron, "mark:shop.hourly", now - 100_000)
+    seen = text(sign_in("view_dashboard", *filter(None, [granted])).get(PAGE))
+    theirs = " ".join(WARNINGS.get(granted, []))
+    for words in WARNINGS.get(granted, []):
+        assert words in seen, seen
+    for name in NAMES:
+        assert (name in seen) is (name in theirs), (name, seen)
+    if granted != "view_worker":
+        assert "a worker has not been heard of for 4" in seen
+        assert "the event loop of a worker has not turned for 4" in seen
+    if granted != "view_schedule":
+        assert "1 recurring task is more than a minute late" in seen
+    assert re.search(r"paused \d+ s ago", seen) and ("Slowest tasks" in seen) is (granted == "view_job")
 
 
 def test_without_permission(sign_in: SignIn, busy: Shop) -> None:
