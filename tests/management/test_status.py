@@ -203,7 +203,7 @@ def test_what_needs_somebody(app: Ardiq, redis_url: str, monkeypatch: pytest.Mon
         client.hset(keys.cron, mapping={"mark:beat": now - 100_000, "mark:skipping": now - 100_000})
     full = {"redis_version": "7.2", "used_memory": "95", "maxmemory": "100"}
     full["maxmemory_policy"] = "allkeys-lru"
-    monkeypatch.setattr(overview, "_info", lambda own: overview.Info(full))
+    monkeypatch.setattr(overview, "info", lambda own: overview.Info(full))
     told, text = data(app), said(app)
     assert [one["name"] for one in told["warnings"]] == [
         "eviction", "memory", "lane", "silent", "blocked", "versions", "schedules",
