@@ -20,8 +20,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
-from ardiq.adminui import live
+from ardiq.adminui import live, times
 from ardiq.adminui.text import plain
+from ardiq.connection import broker
 from ardiq.core.errors import BrokerError
 from ardiq.core.redact import safe_url
 
@@ -121,7 +122,9 @@ class RedisAdmin(ReadOnlyAdmin):
 
     def unavailable(self, request: HttpRequest, error: BrokerError) -> HttpResponse:
         """Tells what happened. The address of the server is shown without user and password (A4)."""
-        places = dict.fromkeys(safe_url(conf.options(alias).redis_url) for alias in self.queues(request))
+        queues = self.queues(request)
+        places = dict.fromkeys(safe_url(conf.options(alias).redis_url) for alias in queues)
+        away = [since for alias in queues if (since := broker(conf.options(alias)).endpoint.away_since)]
         response = self.framed(
             request,
             "unavailable.html",
@@ -129,6 +132,7 @@ class RedisAdmin(ReadOnlyAdmin):
             status=503,
             places=[place.rpartition("@")[2] for place in places],
             reason=plain(_reason(error), 300),
+            since=_since(min(away)) if away else "",
             again=request.get_full_path() if request.method == "GET" else self.list_url(),
         )
         response["Retry-After"] = str(RETRY_AFTER)
@@ -170,6 +174,11 @@ class RedisAdmin(ReadOnlyAdmin):
         """The same around markup of ours."""
         address = f"{self.url('changelist', model='job')}?{urlencode(filters)}"
         return format_html('<a href="{}">{}</a>', address, shown)
+
+
+def _since(seconds: float) -> str:
+    ms = round(seconds * 1000)
+    return f"{times.clock(ms, seconds=True)} ({times.relative(ms)})"
 
 
 def _reason(error: BrokerError) -> str:

@@ -104,6 +104,7 @@ class Store:
         self.close()
         self.endpoint.forget()
         if isinstance(error, errors.TimeoutError):
+            self.endpoint.miss()
             raise self.endpoint.unreachable(error) from error
 
     def _landed(self, flights: deque[tuple[Call, Any]], keep: int) -> Iterator[Any]:

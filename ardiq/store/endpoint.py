@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,9 @@ class Endpoint:
         self._grows = address.cluster or bool(given.get("cluster"))
         self._at: Place | None = None
         self._place = ", ".join(f"{host}:{port}" for host, port in address.places)
+        self.away_since = 0.0
+        """Since when sync callers of this process have found no server: seconds of the epoch, 0 while they have
+        one. What other processes have found before is not known."""
 
     def _with_sentinel(self, address: Address, given: Mapping[str, Any]) -> Sentinels | None:
         theirs = dict(given.get("sentinel_kwargs") or {})
@@ -145,10 +149,13 @@ class Endpoint:
                 connection.disconnect()
                 raise
         except (*LOST, ArdiqError):
+            self.miss()
             raise
         except Exception as error:
+            self.miss()
             # Code of the project runs in here, such as a credential provider: whatever it raises (R14).
             raise self.unreachable(error) from error
+        self.away_since = 0.0
         if self._sentinels is not None:
             connection.cuttable = cuttable = Cuttable(connection)  # type: ignore[attr-defined]
             self.watch(cuttable)
@@ -187,6 +194,10 @@ class Endpoint:
         self._at = None
         if self._sentinels is not None:
             self._sentinels.doubt()
+
+    def miss(self) -> None:
+        """Remember since when there is no server."""
+        self.away_since = self.away_since or time.time()
 
     def unreachable(self, error: BaseException) -> BrokerError:
         """What to raise when there is no connection to be had, or it was lost."""

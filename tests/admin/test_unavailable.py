@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.test import Client
@@ -57,7 +60,38 @@ def test_a_page_that_says_what_happened(down: Client, address: str) -> None:
     assert "127.0.0.1:1" in text and "refused" in text and "safe in Redis" in text
     assert PASSWORD not in text and "operator7" not in text
     assert f'href="{address}"' in text and "Try again" in text
+    # What live.js asks for, on every page, whatever its own parts are that keep themselves up to date.
+    assert 'data-ardiq-live="' in text and f'data-ardiq-again="{address}"' in text
+    asked = down.get(address, {"_live": "1"}) if "?" not in address else down.get(f"{address}&_live=1")
+    assert asked.status_code == 503 and f'again="{address}"' in unquote(asked.content.decode())
     assert "Django administration" in text and response.headers["Retry-After"]
+
+
+def test_since_when(
+    boss: Client, settings: Settings, redis_url: str, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A4: as this process knows it: since the first call that found no server, until a connect succeeds."""
+    settings.ARDIQ = {queue_name: {"REDIS_URL": redis_url}}
+    own = Ardiq(queue_name).broker
+    assert boss.get(LIST).status_code == 200 and not own.endpoint.away_since
+
+    def refuse(parse: Any) -> Any:
+        raise ConnectionError("refused")
+
+    def told() -> str:
+        response = boss.get(LIST)
+        assert response.status_code == 503
+        return str(response.context["since"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own.endpoint, "_kwargs", refuse)
+        own.store.close()
+        assert re.search(r"\((0|1|2) s ago\)", told())
+        first = own.endpoint.away_since
+        own.endpoint.away_since = first - 90_000
+        assert "(25 h ago)" in told() and own.endpoint.away_since == first - 90_000
+        assert "as far as this process of the site has seen" in boss.get(LIST).content.decode()
+    assert boss.get(LIST).status_code == 200 and not own.endpoint.away_since
 
 
 def test_where_a_hidden_queue_is(down: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +109,8 @@ def test_actions(down: Client) -> None:
         down.post(f"{LIST}_do/abort/", {"jobs": json.dumps([["lost", "x"]])}),
     ):
         assert response.status_code == 503
-        assert f'href="{LIST}"' in response.content.decode()
+        text = response.content.decode()
+        assert f'href="{LIST}"' in text and f'data-ardiq-again="{LIST}"' in text
 
 
 def test_the_rest_of_the_admin(down: Client) -> None:

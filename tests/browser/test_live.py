@@ -9,6 +9,7 @@ import pytest
 
 from tests.browser.conftest import Open
 from tests.browser.stage import Site
+from tests.server import admin
 from tests.workers import until
 
 if TYPE_CHECKING:
@@ -111,6 +112,24 @@ def test_errors(visit: Open, stage: Site) -> None:
     assert len(seen) - first <= 2, "it asks less and less often"
     page.unroute("**/*_live=1*")
     page.wait_for_selector("text=stale since", state="detached", timeout=60_000)
+
+
+@pytest.mark.slow
+def test_the_server_is_away(visit: Open, stage: Site) -> None:
+    """A4: the page that says so gives way to the one that was asked for, by itself, as soon as it can."""
+    page = visit("/admin/ardiq/queue/")
+    page.remove_listener("console", page._ardiq_listener)  # type: ignore[attr-defined]
+    broken: list[str] = []
+    page.on("console", lambda message: broken.append(message.text) if "503" not in message.text else None)
+    with admin(stage.app.options.redis_url) as client:
+        client.execute_command("CLIENT", "PAUSE", 6_000, "ALL")
+    response = page.goto(f"{stage.url}{JOBS}?state=failed")
+    assert response is not None and response.status == 503
+    assert (
+        "ago)" in (page.text_content("#ardiq-unavailable") or "") and page.get_by_label("Live").is_checked()
+    )
+    page.wait_for_selector("#result_list", timeout=60_000)
+    assert page.url == f"{stage.url}{JOBS}?state=failed" and not broken
 
 
 def test_signed_out(visit: Open, stage: Site) -> None:

@@ -2,7 +2,9 @@
 // module the page is as good as it was when it was loaded, and its Refresh link works.
 
 const script = document.querySelector("script[data-ardiq-live]");
-const selector = script.dataset.ardiqLive;
+// On the page which says that the server is away, and until it is not: the address to go to then.
+const away = document.querySelector("[data-ardiq-again]")?.dataset.ardiqAgain;
+const selector = away ? "[data-ardiq-again]" : script.dataset.ardiqLive;
 const every = Math.max(2, Number(script.dataset.every)) * 1000;
 const SWITCH = "ardiq-live-off";
 const LONGEST = 60_000;
@@ -38,6 +40,9 @@ function rows(page) {
 
 // Whether somebody is at work in there: what they look at, mark or write must stay as it is.
 function busy() {
+  if (away) {
+    return false;
+  }
   const marked = getSelection();
   return (
     (!marked.isCollapsed && regions(document).some((region) => marked.containsNode(region, true))) ||
@@ -106,11 +111,35 @@ function signIn() {
   tell(script.dataset.again, () => location.reload());
 }
 
+// Whether the server is still away; if so, since when and why, which may have changed.
+async function wait(answer) {
+  if (answer.status < 500) {
+    // No reload: the page may be the answer to a form, which must not be sent again.
+    location.replace(away);
+    return;
+  }
+  const page = await parsed(answer);
+  if (!regions(page).length) {
+    throw new Error(answer.status); // of something in front of the site
+  }
+  staleSince = "";
+  delay = Math.max(every, 1000 * Number(answer.headers.get("Retry-After")));
+  swap(page);
+}
+
+async function parsed(answer) {
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
 async function ask() {
-  const address = new URL(location.href);
+  const address = new URL(away || location.href, location.href);
   address.searchParams.set("_live", "1");
   const headers = tag ? { "If-None-Match": tag } : {};
   const answer = await fetch(address, { headers, redirect: "manual", cache: "no-store", credentials: "same-origin" });
+  if (away) {
+    await wait(answer);
+    return;
+  }
   if (answer.type === "opaqueredirect" || answer.status === 401 || answer.status === 403) {
     signIn();
     return;
@@ -125,7 +154,7 @@ async function ask() {
   }
   if (answer.status === 200) {
     tag = answer.headers.get("ETag") || "";
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const page = await parsed(answer);
     // Somebody may have begun to do something while the answer was on its way.
     if (busy()) {
       tag = "";
