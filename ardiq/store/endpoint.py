@@ -61,8 +61,8 @@ class Endpoint:
         self._at: Place | None = None
         self._place = ", ".join(f"{host}:{port}" for host, port in address.places)
         self.away_since = 0.0
-        """Since when sync callers of this process have found no server: seconds of the epoch, 0 while they have
-        one. What other processes have found before is not known."""
+        """Since when sync callers of this process have found no server: seconds of the epoch, 0 while they
+        have one. What other processes have found before is not known."""
 
     def _with_sentinel(self, address: Address, given: Mapping[str, Any]) -> Sentinels | None:
         theirs = dict(given.get("sentinel_kwargs") or {})

@@ -70,7 +70,7 @@ def test_a_page_that_says_what_happened(down: Client, address: str) -> None:
 def test_since_when(
     boss: Client, settings: Settings, redis_url: str, queue_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A4: as this process knows it: since the first call that found no server, until a connect succeeds."""
+    """As this process knows it: since the first call that found no server, until a connect succeeds."""
     settings.ARDIQ = {queue_name: {"REDIS_URL": redis_url}}
     own = Ardiq(queue_name).broker
     assert boss.get(LIST).status_code == 200 and not own.endpoint.away_since

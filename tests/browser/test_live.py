@@ -116,7 +116,7 @@ def test_errors(visit: Open, stage: Site) -> None:
 
 @pytest.mark.slow
 def test_the_server_is_away(visit: Open, stage: Site) -> None:
-    """A4: the page that says so gives way to the one that was asked for, by itself, as soon as it can."""
+    """The page that says so gives way to the one that was asked for, by itself, as soon as it can."""
     page = visit("/admin/ardiq/queue/")
     page.remove_listener("console", page._ardiq_listener)  # type: ignore[attr-defined]
     broken: list[str] = []
