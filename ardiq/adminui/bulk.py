@@ -177,7 +177,10 @@ class BulkAdmin(RedisAdmin):
             raise PermissionDenied
         if operations.cancel(own, name):
             self.message_user(request, _("It stops behind the jobs that it is working on."), messages.SUCCESS)
-            audit.summary(request.user, queue, _("Bulk operation cancelled."), found.number("total"))
+            count = found.number("total")
+            audit.summary(request.user, queue, _("Bulk operation cancelled."), count)
+            detail = {"operation": name, "cancelled": action.name}
+            audit.send(request.user, Job, "cancel", queue=queue, count=count, ids=(), detail=detail)
         return HttpResponseRedirect(self.url("bulks"))
 
 

@@ -54,7 +54,7 @@ class JobAdmin(JobPage):
 
     # Of one job: as long as it has not ended.
     live_regions = (
-        "#changelist .results, "
+        "#changelist .results, #ardiq-bulks, "
         "#job_form:has(.ardiq-state-running, .ardiq-state-queued, .ardiq-state-scheduled) fieldset"
     )
 

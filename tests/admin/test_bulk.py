@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 from typing import Any
 
@@ -13,10 +14,12 @@ from django.test import Client
 
 from ardiq import JobStatus, operations
 from ardiq.core.job import JobStatus as Status
+from ardiq.models import Job
 from ardiq.operations import Order
 from ardiq.signals import admin_action
 from ardiq.store.browsing import Keep
 from tests.admin.conftest import CARD, LIST, Shop, SignIn, Work, ids, told
+from tests.workers import until
 
 BULKS = f"{LIST}_bulk/"
 
@@ -106,7 +109,12 @@ class TestOperations:
             assert counts(shop)[after] == 1_250
 
     def test_slow_and_cancelled(self, boss: Client, shop: Shop, small: None, redis_url: str) -> None:
-        """A rate leaves the rest to a later job; whoever may do it may stop it."""
+        """A rate leaves the rest to a later job; whoever may do it stops it, and that is told like any deed."""
+        heard: list[Any] = []
+
+        def hear(sender: Any, **told: Any) -> None:
+            heard.append((sender, told["action"], told["queue"], told["count"], told["detail"]))
+
         shop.app.enqueue_many_sync(shop.add.prepare(n) for n in range(100))
         own = shop.app.broker
         start(boss, "abort", "?state=queued", per_second="2")
@@ -116,10 +124,31 @@ class TestOperations:
         assert time.monotonic() - begun < 5
         (one,) = operations.latest(own, 5)
         assert one.number("done") == 10 and one.state == "running"
-        response = boss.post(f"{BULKS}cancel/{one.id}/", {"queue": shop.app.queue_name}, follow=True)
+        admin_action.connect(hear)
+        try:
+            response = boss.post(f"{BULKS}cancel/{one.id}/", {"queue": shop.app.queue_name}, follow=True)
+        finally:
+            admin_action.disconnect(hear)
+        detail = {"operation": one.id, "cancelled": "abort"}
+        assert heard == [(Job, "cancel", shop.app.queue_name, 100, detail)]
         assert told(response) == ["It stops behind the jobs that it is working on."]
         assert operations.work_on(shop.app.queue_name, one.id) == "cancelled"
         assert counts(shop)[Status.ABORTED] == 10
+
+    def test_the_page_keeps_itself_up_to_date(self, boss: Client, shop: Shop) -> None:
+        """It has the part that live.js asks for, also while it is empty, and 304 while it is the same."""
+        for total in (0, 40_000):
+            if total:
+                operations.start(shop.app.broker, Order("abort", [Status.QUEUED], Keep(), total))
+            markup = boss.get(BULKS).content.decode()
+            assert re.search(r'data-ardiq-live="[^"]*#ardiq-bulks', markup) and 'id="ardiq-bulks"' in markup
+        assert "40,000" in markup and 'max="40000"' in markup
+
+        def same() -> bool:
+            tag = boss.get(f"{BULKS}?_live=1")["ETag"]
+            return boss.get(f"{BULKS}?_live=1", headers={"if-none-match": tag}).status_code == 304
+
+        until(same, 20, "the same page twice")  # how long ago things were changes once a second
 
     def test_it_goes_on_where_it_was(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         """J2: a slice whose job dies before it has written down how far it is runs again."""
