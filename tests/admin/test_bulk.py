@@ -109,7 +109,7 @@ class TestOperations:
             assert counts(shop)[after] == 1_250
 
     def test_slow_and_cancelled(self, boss: Client, shop: Shop, small: None, redis_url: str) -> None:
-        """A rate leaves the rest to a later job; whoever may do it stops it, and that is told like any deed."""
+        """A rate leaves the rest to a later job. Whoever may do it stops it, and that is told, too."""
         heard: list[Any] = []
 
         def hear(sender: Any, **told: Any) -> None:
