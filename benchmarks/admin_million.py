@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Time the admin's job list over a million jobs: ``benchmarks/admin_million.py [--jobs N] [--json FILE]``.
+"""Time the admin's pages over a million jobs: ``benchmarks/admin_million.py [--jobs N] [--json FILE]``.
 
 Starts a server of its own, fills a queue with jobs of every status through the public API and a real
-worker, and asks Django for the pages. The mark: at most 5 Redis round trips and 150 ms each.
+worker, and asks Django for the pages. The marks: MARKS below; and of each page the server's own statistics
+say which commands it ran, none of which may be one whose cost grows with the jobs (harness/examined.py).
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from harness.machine import facts
 from harness.server import Server, find_binary
 from harness.sides import OURS_SIDE, SideError, Worker
 
-MOST_TRIPS, MOST_MS = 5, 150
+# Kind of page: round trips and ms at most. A search for an argument reads the calls of 10,000 jobs; a look at
+# three days reads 432 periods instead of 60. What both may take is our own mark, and not that of a page that
+# is opened daily.
+MARKS = {"list": (5, 150), "dashboard": (5, 100), "three days": (5, 200), "search": (15, 1000)}
 RUNNING = 50  # jobs that run while the pages are asked for
 
 
@@ -81,14 +85,16 @@ def ask(server: Server, folder: Path, jobs: int) -> dict[str, Any]:
         print("asking for pages", file=sys.stderr)
         found = OURS_SIDE.run(
             OURS_SIDE.folder / "admin_pages.py",
+            within=900,
             url=server.url,
             concurrency=10,
             database=folder / "admin.sqlite3",
         )
         keys, size = server.keys()[0], server.data_bytes()
     for page in found["pages"]:
-        fast = page["round_trips"] <= MOST_TRIPS and page["ms"] <= MOST_MS
-        page["met"] = fast and page["status"] < 400
+        trips, ms = MARKS[page["kind"]]
+        fast = page["round_trips"] <= trips and page["ms"] <= ms
+        page["met"] = fast and page["status"] < 400 and not page["complaints"]
     return {"keys": keys, "megabytes": size / 1e6, **found}
 
 
@@ -96,14 +102,24 @@ def show(result: dict[str, Any]) -> None:
     for name, text in result["facts"].items():
         print(f"{name:>8}: {text}")
     print(f"\n{result['keys']:,} keys, {result['megabytes']:,.0f} MB in the server\n")
-    print("| page | status | rows | ms, median | ms, max | of it Redis | round trips | mark |")
-    print("|---|--:|--:|--:|--:|--:|--:|---|")
+    titles = "page status rows ms,_median ms,_max of_it_Redis round_trips commands longest,_ms mark"
+    print(f"| {' | '.join(titles.split()).replace('_', ' ')} |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|---|")
     for page in result["pages"]:
         met = "met" if page["met"] else "**missed**"
         print(
             f"| {page['page']} | {page['status']} | {page['rows']} | {page['ms']:.0f} | {page['ms_max']:.0f} "
-            f"| {page['redis_ms']:.1f} | {page['round_trips']} | {met} |"
+            f"| {page['redis_ms']:.1f} | {page['round_trips']} | {page['commands']:,} "
+            f"| {page['slowest_ms']:.1f} | {met} |"
         )
+    print("\nWhat the server ran for each page, those inside of scripts as well (INFO commandstats):\n")
+    for page in result["pages"]:
+        print(
+            f"{page['page']:>24}: " + ", ".join(f"{name} {calls:,}" for name, calls in page["calls"].items())
+        )
+    for page in result["pages"]:
+        for complaint in page["complaints"]:
+            print(f"{page['page']:>24}: NOT ALLOWED: {complaint}")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,9 @@ class Side:
         script = self.folder / ("idle.py" if self.folder.name == "ours" else f"{self.name}_idle.py")
         return float(self.run(script)["rss_mb"]) if script.exists() else None
 
-    def run(self, script: Path, *words: str, **surroundings: object) -> dict[str, Any]:
+    def run(
+        self, script: Path, *words: str, within: float = CLIENT_SECONDS, **surroundings: object
+    ) -> dict[str, Any]:
         """Run a script and read its last line as JSON. Raises SideError when it exits with an error."""
         done = subprocess.run(
             [str(self.environment.python), str(script), *words],
@@ -102,7 +104,7 @@ class Side:
             env=self.surroundings(**surroundings),
             capture_output=True,
             text=True,
-            timeout=CLIENT_SECONDS,
+            timeout=within,
         )
         if done.returncode:
             raise SideError(f"{self.name}: {script.name} {' '.join(words)[:200]}\n{done.stderr[-3000:]}")

@@ -1,7 +1,9 @@
-"""Ask for pages of the admin's job list as a superuser would; print time and Redis round trips of each.
+"""Ask for pages of the admin as a superuser would; print time and Redis round trips of each, and what the
+server saw of it.
 
 The list is reached by its address and its filters by the links it renders, so nothing here knows how it
-is made. A round trip is counted at the sockets: something sent after something received.
+is made. A round trip is counted at the sockets: something sent after something received. What the server saw
+is looked at after everything was timed, for looking slows it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ django.setup()
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import Client  # noqa: E402
+from harness.examined import MOST_MS, Watch  # noqa: E402
+from side import app  # noqa: E402
 
 from ardiq.adminui import snapshot  # noqa: E402
 
@@ -62,7 +66,7 @@ class Wire:
         return watched
 
 
-def measure(client: Client, wire: Wire, name: str, address: str) -> dict[str, Any]:
+def measure(client: Client, wire: Wire, name: str, address: str, kind: str) -> dict[str, Any]:
     """One page, asked for several times after a first time that does not count."""
     response = client.get(address)
     times, waits, trips = [], [], 0
@@ -76,7 +80,8 @@ def measure(client: Client, wire: Wire, name: str, address: str) -> dict[str, An
     text = response.content.decode()
     return {
         "page": name,
-        "query": address.partition("?")[2],
+        "address": address,
+        "kind": kind,
         "status": response.status_code,
         "rows": text.count('name="_selected_action"'),
         "ms": median(times),
@@ -96,7 +101,17 @@ def links(text: str) -> dict[str, str]:
     return found
 
 
-def pages(client: Client) -> list[tuple[str, str]]:
+def examine(client: Client, watch: Watch, page: dict[str, Any]) -> None:
+    """A worker holds the running jobs meanwhile."""
+    found = watch.best(lambda: client.get(page["address"]))
+    page["commands"], page["calls"] = found.commands, dict(sorted(found.calls.items()))
+    page["slowest_ms"], page["slowest"] = found.slowest
+    late = [f"{found.slowest[1]} took {found.slowest[0]:.1f} ms, {MOST_MS} at most"]
+    page["complaints"] = found.complaints + (late if found.slowest[0] > MOST_MS else [])
+
+
+def pages(client: Client) -> list[tuple[str, str, str]]:
+    """Name, address, and by which marks it is judged (admin_million.py)."""
     text = client.get(LIST).content.decode()
     offered = links(text)
     ids = re.findall(r'name="_selected_action" value="([^"]+)"', text)
@@ -107,13 +122,28 @@ def pages(client: Client) -> list[tuple[str, str]]:
     out += [(f"task {task}", offered.get(task, f"task={task}")) for task in TASKS]
     out += [("queue default", offered.get("default", "queue=default"))]
     out += [("search by id", f"q={ids[0]}"), ("search for an unknown id", f"q={'0' * 32}")]
-    addresses = [(name, f"{LIST}?{query}" if query else LIST) for name, query in out]
+    out += [("last hour", "when=1h"), ("failed, last hour", "state=failed&when=1h")]
+    lists = [(name, f"{LIST}?{query}" if query else LIST, "list") for name, query in out]
+    # Of the newest 10,000 jobs it reads the calls, and not only the names.
+    lists += [("search for an argument", f"{LIST}?q=args.0%3D77", "search")]
+    workers = client.get("/admin/ardiq/worker/").content.decode()
+    worker = re.findall(r'name="_selected_action" value="([^"]+)"', workers)[0]
     others = [
-        ("job page", f"{LIST}{ids[0]}/change/"), ("dashboard", "/admin/ardiq/dashboard/"),
+        ("job page", f"{LIST}{ids[0]}/change/"),
+        ("dashboard", "/admin/ardiq/dashboard/"),
         ("dashboard, 72 hours", "/admin/ardiq/dashboard/?minutes=4320"),
-        ("queues", "/admin/ardiq/queue/"), ("workers", "/admin/ardiq/worker/"),
+        ("queues", "/admin/ardiq/queue/"), ("queue", "/admin/ardiq/queue/default/change/"),
+        ("workers", "/admin/ardiq/worker/"), ("worker", f"/admin/ardiq/worker/{worker}/change/"),
+        ("schedules", "/admin/ardiq/schedule/"),
+        ("schedule", "/admin/ardiq/schedule/default:bench.yearly/change/"),
+        ("bulk operations", f"{LIST}_bulk/"),
     ]  # fmt: skip
-    return [*addresses, *others]
+    marks = {"dashboard": "dashboard", "dashboard, 72 hours": "three days"}
+    return [*lists, *((name, address, marks.get(name, "list")) for name, address in others)]
+
+
+async def _yearly() -> None:
+    """So that there is a recurring task to show; no worker knows it."""
 
 
 def main() -> None:
@@ -124,7 +154,11 @@ def main() -> None:
     client = Client()
     client.force_login(user)
     wire = Wire()
-    found = [measure(client, wire, name, address) for name, address in pages(client)]
+    app.cron("0 0 1 1 *", name="bench.yearly")(_yearly)
+    found = [measure(client, wire, *page) for page in pages(client)]
+    watch = Watch(os.environ["BENCH_URL"])
+    for page in found:
+        examine(client, watch, page)
     json.dump({"pages": found}, sys.stdout)
     print()
 
