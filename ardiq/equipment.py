@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -17,9 +18,12 @@ from ardiq.core.job import JobRecord
 from ardiq.core.options import Options
 from ardiq.core.recurrence import Recurrence
 from ardiq.core.registry import Definition
+from ardiq.worker.around import Around
 from ardiq.worker.judge import ErrorHook
-from ardiq.worker.runner import Around
+from ardiq.worker.log import one_line
 from ardiq.worker.settler import Batch, Follow
+
+log = logging.getLogger("ardiq.worker")
 
 
 def worker_options(queue: str, **overrides: Any) -> Options:
@@ -61,7 +65,13 @@ class Finder:
             if (found := app.registry.get(record.name)) is not None:
                 return found
         for follower in owners.followers(self._queue):
-            if (found := follower.seek(record)) is not None:
+            try:
+                found = follower.seek(record)
+            except Exception:
+                # It looks into files and imports modules; the job is parked, and this worker goes on.
+                log.exception("The task %s could not be looked for.", one_line(record.name))
+                continue
+            if found is not None:
                 return found
         return None
 
@@ -82,7 +92,11 @@ def following(queue: str, post: Callable[[Callable[[], None]], None]) -> Follow 
             and refused.get(held.record.id) != "stale"
         ]
         for follower in followers if ends else ():
-            follower.ended(ends, post)
+            try:
+                follower.ended(ends, post)
+            except Exception:
+                # They are settled. Who follows them must not end what settles the next.
+                log.exception("What follows the end of jobs raised; the jobs are not affected.")
 
     return follow
 

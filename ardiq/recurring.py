@@ -88,7 +88,7 @@ class Recurring(DeadLetters):
 
     def recurrences(self) -> list[Recurrence]:
         """The recurring tasks, each in its time zone."""
-        return [one.in_zone(self.options.time_zone) for one in self.crons.values()]
+        return [one.in_zone(self.options.time_zone) for one in tuple(self.crons.values())]
 
     def offer(self, recurrence: Recurrence) -> tuple[str, str, str, bytes]:
         """The job of one occurrence: id, lane, unique slot or '', and the record behind its worker field."""

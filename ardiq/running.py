@@ -31,12 +31,13 @@ from ardiq.equipment import (
 )
 from ardiq.owners import Owner
 from ardiq.signals import Courier
+from ardiq.store import aside
 from ardiq.version import __version__
 from ardiq.worker import log as job_log
 from ardiq.worker import signals
+from ardiq.worker.around import Around
 from ardiq.worker.drain import HANDED_OVER
 from ardiq.worker.limits import Limits
-from ardiq.worker.runner import Around
 from ardiq.worker.worker import Worker
 
 __all__ = ["build", "default_name", "listening", "queue_names", "run", "run_app", "worker_options"]
@@ -132,6 +133,8 @@ def about(options: Options) -> dict[str, str]:
 
 async def run(workers: list[Worker], ready: Callable[[], None] | None = None, *, burst: bool = False) -> None:
     """Run workers until all have stopped. One that fails stops the others, and its error is raised."""
+    job_log.shield()
+    aside.equip()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(relaying([worker.options for worker in workers], burst))
         for queue in {worker.options.queue for worker in workers}:

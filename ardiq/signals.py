@@ -124,13 +124,18 @@ class Courier:
         signal = _SIGNALS.get(kind)
         if signal is None or not signal.receivers:
             return False
-        self._here()
-        return True
+        return self._here() is not None
 
-    def _here(self) -> _Thread:
+    def _here(self) -> _Thread | None:
+        """The thread that sends; None while the system has none to give."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = _Thread(self._sender_of)
-            self._thread.start()
+            fresh = _Thread(self._sender_of)
+            try:
+                fresh.start()
+            except RuntimeError as error:
+                log.error("Signals of jobs are left out: %s.", error)
+                return None
+            self._thread = fresh
         return self._thread
 
     def hear(self, event: Event) -> None:
@@ -142,7 +147,8 @@ class Courier:
 
     def post(self, sending: Callable[[], None]) -> None:
         """Have the thread send what has a sender and receivers of its own. Called on the loop."""
-        self._put(self._here(), sending)
+        if (thread := self._here()) is not None:
+            self._put(thread, sending)
 
     def _put(self, thread: _Thread, item: Event | Callable[[], None]) -> None:
         if thread.waiting.qsize() < MOST:

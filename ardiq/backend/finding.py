@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import Any
 from django.apps import AppConfig, apps
 
 from ardiq.backend.origin import Task
+from ardiq.core.times import SHORT
+
+AGAIN = 5.0  # seconds until the next search, after one that the process was short of files for
 
 log = logging.getLogger("ardiq")
 
@@ -34,6 +38,7 @@ _IMPORTS = re.compile(
 _met: dict[str, Task] = {}
 """Tasks that were made in this process, by their paths: each as it was made first."""
 _searched: list[bool] = []
+_again: dict[str, float] = {}
 _searching = threading.RLock()
 
 
@@ -74,11 +79,29 @@ def sought(path: str) -> Task | None:
     found = loaded(path)
     if found is None and not _searched:
         with _searching:
-            if not _searched:
-                _search()
-                _searched.append(True)
+            if not _searched and time.monotonic() >= _again.get("at", 0.0):
+                _search_all()
         found = loaded(path)
     return found
+
+
+def _search_all() -> None:
+    """Search once and for all, unless this process is short of files: then again in a while."""
+    try:
+        _any_file()
+        _search()
+        _any_file()
+    except OSError as error:
+        _again["at"] = time.monotonic() + AGAIN
+        log.warning("Modules with tasks cannot be looked for just now: %s", error)
+    else:
+        _searched.append(True)
+
+
+def _any_file() -> None:
+    """OSError when no file can be opened, of which a walk through a folder says nothing."""
+    with open(__file__, "rb"):
+        pass
 
 
 def _search() -> None:
@@ -101,12 +124,16 @@ def _defining(config: AppConfig) -> Iterator[str]:
 def _tells(file: Path) -> bool:
     try:
         return _IMPORTS.search(file.read_bytes()) is not None
-    except OSError:
+    except OSError as error:
+        if error.errno in SHORT:
+            raise
         return False
 
 
 def _import(module: str) -> None:
     try:
         import_module(module)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in SHORT:
+            raise
         log.exception("The module %s, which seems to define tasks, cannot be imported.", module)

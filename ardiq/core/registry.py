@@ -17,6 +17,7 @@ from ardiq.core.options import Options
 from ardiq.core.reference import check_on_missing
 from ardiq.core.retry import TEN_YEARS_MS, Backoff, Policy
 
+MOST_TIMEOUT = 315_360_000  # seconds, ten years
 MOST_RETRIES = 4_000  # the record has three hex digits for it
 NEVER_NEGATIVE = ("unique_ttl_ms", "debounce_ms", "debounce_max_ms", "throttle_ms")
 
@@ -190,9 +191,11 @@ def _check_numbers(given: dict[str, Any]) -> None:
             f"backoff_ms={backoff!r}: give milliseconds, 'exponential' or a callable (attempt, error)."
         )
     if timeout is not None and (
-        isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0
+        isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < MOST_TIMEOUT
     ):
-        raise ValueError(f"timeout={timeout!r}: give a number of seconds above 0, a timedelta, or None.")
+        raise ValueError(
+            f"timeout={timeout!r}: give seconds above 0 and below ten years, a timedelta, or None."
+        )
     for option in ("result_ttl_ms", *NEVER_NEGATIVE):
         value = given.get(option)
         if value is not None and not _whole(value):
@@ -276,7 +279,8 @@ class Registry:
         return name in self._definitions
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._definitions)
+        # A copy: a module that a task imports for the first time may register more meanwhile, in its thread.
+        return iter(tuple(self._definitions))
 
     def __len__(self) -> int:
         return len(self._definitions)

@@ -6,7 +6,6 @@ names the new primary, and a Cluster node that answers MOVED says where the slot
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from redis.retry import Retry
 from ardiq.core.address import EMBEDDED, FAKE, Address, Place, parse
 from ardiq.core.errors import ArdiqError, BrokerError, OptionError
 from ardiq.core.redact import safe_url
+from ardiq.store.aside import aside
 from ardiq.store.refusals import Patience, refused
 from ardiq.store.sentinels import Sentinels
 from ardiq.store.switches import Cuttable, switches
@@ -169,11 +169,7 @@ class Endpoint:
     async def async_connection(self) -> redis_async.Connection:
         """A new, unconnected async connection; its timeouts are kept by whoever uses it."""
         blocks = self._sentinels is not None or self.is_embedded
-        kwargs = (
-            await asyncio.to_thread(self._kwargs, parse_url_async)
-            if blocks
-            else self._kwargs(parse_url_async)
-        )
+        kwargs = await aside(self._kwargs, parse_url_async) if blocks else self._kwargs(parse_url_async)
         made = kwargs.pop("connection_class", redis_async.Connection)
         connection: redis_async.Connection = _made(made, kwargs | {"socket_timeout": None})
         return connection

@@ -17,6 +17,7 @@ import hiredis
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from ardiq.core.errors import ArdiqError
+from ardiq.store import aside
 from ardiq.store.awake import WINDOW, Awake
 from ardiq.store.endpoint import CONNECT_TIMEOUT, REPLY_TIMEOUT, Endpoint
 
@@ -74,7 +75,11 @@ class Link(asyncio.Protocol):
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT * 1.5):
                 connection = await self._endpoint.async_connection()
-                await connection.connect()
+                ours = aside.ours.set(True)
+                try:
+                    await connection.connect()
+                finally:
+                    aside.ours.reset(ours)
         except (asyncio.CancelledError, ArdiqError):
             await _discard(connection)
             raise

@@ -115,7 +115,8 @@ def _stamped(reply: Any) -> list[int | str]:
 
 def load_for_worker() -> None:
     """Read what a worker sends from disk now: later there may be no file descriptor to read it with."""
-    for name in ("register", "claim", "settle", "renew", "reconcile", "unregister", "report", "count"):
+    names = "register claim settle renew reconcile unregister report count marks recur ended alone"
+    for name in names.split():
         script(name)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from ardiq.store.aside import aside
 from ardiq.worker.children import signal_name
 from ardiq.worker.isolation import REPORT
 from ardiq.worker.line import Frames, Message, framed
@@ -61,7 +62,7 @@ class Forked(asyncio.Protocol):
         its like when there is no process to be had."""
         _context.set_forkserver_preload([nursery])
         try:
-            await asyncio.to_thread(self._process.start)
+            await aside(self._process.start)
         except BaseException:
             self._ours.close()
             raise

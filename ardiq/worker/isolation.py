@@ -36,13 +36,14 @@ from ardiq.core.registry import Find
 from ardiq.core.reports import LINES_MOST
 from ardiq.core.retry import Ending, Outcome
 from ardiq.store.verbs import Settlement
+from ardiq.worker.around import Around
 from ardiq.worker.belief import Believer
 from ardiq.worker.chores import TICK, tick
 from ardiq.worker.held import Clock, Held
 from ardiq.worker.judge import ErrorHook, Judge
 from ardiq.worker.lease import Lease, show_stacks
 from ardiq.worker.line import Line
-from ardiq.worker.runner import Around, Runner
+from ardiq.worker.runner import Runner
 
 NAME = "ardiq-suspect"
 TAKEN, BEGAN, ENDED, SETTLED, UNKNOWN, REPORT = "taken", "began", "ended", "settled", "unknown", "report"

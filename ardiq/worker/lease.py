@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes import c_double
 from typing import Any
 
@@ -141,4 +142,5 @@ class Renewal(threading.Thread):
 
 
 def show_stacks() -> None:
-    faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+    with suppress(Exception):  # stderr may be closed, and those who show stacks have more to do
+        faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ardiq.core import events
@@ -32,6 +35,24 @@ _WORDS = {
     events.LOST: (logging.WARNING, "is stopped: the lease ran out; it will run again"),
     events.REFUSED: (logging.WARNING, "had been taken over; what came of it here is dropped"),
 }
+
+
+def shield() -> None:
+    """Let no handler or filter of the project raise into what a worker does, such as one that opens its file
+    when there is none left to be had: the record goes to stderr instead."""
+    for name in ("ardiq", "ardiq.worker", "asyncio"):
+        logger = logging.getLogger(name)
+        if "handle" not in vars(logger):
+            logger.handle = partial(_handled, logger.handle)  # type: ignore[method-assign]
+
+
+def _handled(handle: Callable[[logging.LogRecord], None], record: logging.LogRecord) -> None:
+    try:
+        handle(record)
+    except Exception:
+        with suppress(Exception):
+            if logging.lastResort is not None:
+                logging.lastResort.handle(record)
 
 
 def wanted(kind: str) -> bool:

@@ -9,6 +9,7 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from ardiq.worker.health import Look
 
 MOST = 8  # requests that are answered at once; one more is hung up on
 QUIET = 2.0  # seconds without a byte
+BREATH = 0.1  # seconds to the next look when no connection can be accepted
 STOPS = 0.2  # seconds that a stop of this server takes at most
 LONGEST = 4.0  # seconds for a request as a whole, however it trickles in
 
@@ -78,6 +80,14 @@ class Probe(ThreadingHTTPServer):
         # Not HTTPServer's, which asks the DNS for the name of the host.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "", 0
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            # No file is left for it. It stays in the backlog, where the next look would find it at once.
+            time.sleep(BREATH)
+            raise
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, args=(STOPS,), name="ardiq-probe", daemon=True).start()

@@ -144,7 +144,7 @@ class Processes(Apart):
         waiter: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         # One that is starting for a job that was aborted meanwhile will do as well.
-        if len(self._starting) < len(self._waiters):
+        if sum(not task.done() for task in self._starting) < len(self._waiters):
             task = asyncio.ensure_future(self._start())
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
@@ -160,8 +160,8 @@ class Processes(Apart):
 
     async def _start(self) -> None:
         args = (self._options.queue, self._name, self._board.end)
-        child = Forked(self._main, NAME, args, self._gone)
         try:
+            child = Forked(self._main, NAME, args, self._gone)
             await child.start(self._nursery())
         except Exception as error:
             if (waiter := self._waiter()) is not None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any
 
 from ardiq.core import events, reference
 from ardiq.core.codec import Codec
@@ -32,31 +31,13 @@ from ardiq.core.options import Options
 from ardiq.core.outcome import CALL, call_subject, check_format
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
+from ardiq.core.times import SHORT
 from ardiq.worker import faults, keeping
-from ardiq.worker.effects import Effects, run_once
+from ardiq.worker.around import Around
+from ardiq.worker.effects import run_once
 from ardiq.worker.following import follow, followed
 from ardiq.worker.held import Clock, Held, Stop
 from ardiq.worker.judge import Judge
-
-
-class Around(Effects, Protocol):
-    """What surrounds user code: the only thing a worker knows of the framework that it serves."""
-
-    def sync_job(self) -> AbstractContextManager[None]: ...
-    def put(self, names: tuple[str, ...], context: Mapping[str, Any]) -> None:
-        """Put in force what travelled with a job, as far as ``names`` allow; in the context of the job."""
-
-    def begin_async(self) -> Any:
-        """Called inside the context of the job, before its body."""
-
-    def end_async(self, begun: Any) -> Awaitable[None] | None:
-        """Called after it with what ``begin_async`` returned; what must be awaited, if anything."""
-
-    def thread_ends(self) -> None: ...
-    def resolve(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]: ...
-    async def resolve_async(
-        self, args: list[Any], kwargs: dict[str, Any]
-    ) -> tuple[list[Any], dict[str, Any]]: ...
 
 
 class Runner:
@@ -98,8 +79,10 @@ class Runner:
         except NewerPayload as error:
             return Outcome(Ending.UNKNOWN, error=error)
         except Exception as error:
-            # Whatever an extension or a deserializer raises: the worker must not be the one to suffer.
-            return Outcome(Ending.REFUSED, error=error)
+            # Whatever an extension or a deserializer raises: the worker must not be the one to suffer. What
+            # this process is short of, such as a file to read a time zone from, is no fault of the job.
+            short = isinstance(error, OSError) and error.errno in SHORT
+            return Outcome(Ending.PUT_OFF if short else Ending.REFUSED, error=error)
         held.refers = bool(reference.seen.list)
         if faults.armed:
             faults.hit("before_start")
@@ -176,15 +159,19 @@ class Runner:
     async def perform(self, held: Held, finished: Callable[[Held], None]) -> None:
         """Run an async task to its verdict, in a context of its own."""
         try:
-            call = self.admit(held)
-            if isinstance(call, Outcome):
-                outcome = call
-            elif followers:
-                outcome = await follow(self._run_async, self._judge.name, held, *call)
-            else:
-                outcome = await self._run_async(held, *call)
-            if faults.armed and held.began:
-                faults.hit("after_task")
+            try:
+                call = self.admit(held)
+                if isinstance(call, Outcome):
+                    outcome = call
+                elif followers:
+                    outcome = await follow(self._run_async, self._judge.name, held, *call)
+                else:
+                    outcome = await self._run_async(held, *call)
+                if faults.armed and held.began:
+                    faults.hit("after_task")
+            except Exception as error:
+                # The runner answers for user code; should it fail itself, the job must not be held for ever.
+                outcome = Outcome(Ending.REFUSED, error=error)
             # From here on nothing may cancel: a verdict that is made must reach the settler.
             held.over = True
             hooks = self._judge.conclude(held, outcome)

@@ -19,11 +19,13 @@ from ardiq.core.recurrence import Recurrence
 from ardiq.store import recurring
 from ardiq.store.async_client import AsyncStore
 from ardiq.store.keys import Keys
+from ardiq.store.recurring import Offer
 from ardiq.worker.held import Clock
 from ardiq.worker.settler import Batch
 
 LONGEST_SLEEP = 30.0  # seconds; the clock of the server may be set while a worker sleeps
 SETTLES = 0.02  # seconds beyond a due time, so that its clock has surely reached it
+STUMBLED = 5.0  # seconds
 AT_ONCE = 100  # occurrences in one script
 
 _ENDED = {BYTES_OF[status]: status.value for status in ENDED}
@@ -81,6 +83,12 @@ class Schedule:
                 self._marks.clear()  # it may come back empty, or with the marks of another primary
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - spreads reconnects
                 continue
+            except Exception:
+                # The other jobs of this worker can be done without, and the next try may do.
+                log.exception("Recurring tasks stumbled; they are looked at again.")
+                self._marks.clear()
+                await asyncio.sleep(STUMBLED)
+                continue
             await asyncio.sleep(self._until_next())
 
     async def _begin(self) -> None:
@@ -94,8 +102,9 @@ class Schedule:
         now = self._clock.now()
         due = [(one, at) for one in self._recurrences for at in one.due(self._marks[one.name], now)]
         for start in range(0, len(due), AT_ONCE):
-            part = due[start : start + AT_ONCE]
-            offers = [(one.name, at, one.overlap, *self._timetables.make(one)) for one, at in part]
+            part, offers = self._made(due[start : start + AT_ONCE])
+            if not offers:
+                continue
             now, answers = await self._store.run(recurring.offer(self._keys, offers))
             self._clock.set(now)
             for (one, at), offer, answer in zip(part, offers, answers, strict=True):
@@ -106,6 +115,19 @@ class Schedule:
                 if answer == "fired" and events.ENQUEUED in self._events.wanted:
                     id, lane = offer[3:5]
                     self._events.emit(Event(events.ENQUEUED, id, one.name, self._keys.queue, lane))
+
+    def _made(self, due: list[tuple[Recurrence, int]]) -> tuple[list[tuple[Recurrence, int]], list[Offer]]:
+        """What of it can be offered, and the offers. Code of the project runs here, such as key functions."""
+        part: list[tuple[Recurrence, int]] = []
+        offers: list[Offer] = []
+        for one, at in due:
+            try:
+                offers.append((one.name, at, one.overlap, *self._timetables.make(one)))
+            except Exception:
+                log.exception("No job can be made of recurring task %s; it is left out this time.", one.name)
+            else:
+                part.append((one, at))
+        return part, offers
 
     def _until_next(self) -> float:
         now = self._clock.now()

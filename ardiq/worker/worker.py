@@ -1,5 +1,4 @@
-"""The worker of one queue: claim -> slots -> drain. Here is its life; the pump, the slots, the runner and
-the settler each do one part of its work."""
+"""The life of a worker of one queue: claim -> slots -> drain. Each part of its work has a file of its own."""
 
 from __future__ import annotations
 
@@ -20,6 +19,7 @@ from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
 from ardiq.worker.admission import Entrance
+from ardiq.worker.around import Around
 from ardiq.worker.chores import Alarm, listen_for_aborts, tick, watched
 from ardiq.worker.drain import Drain
 from ardiq.worker.held import Clock, Stop
@@ -32,7 +32,7 @@ from ardiq.worker.outside import Isolation, outside
 from ardiq.worker.pace import Pace
 from ardiq.worker.pump import IDLE, Pump
 from ardiq.worker.reports import WorkerReports
-from ardiq.worker.runner import Around, Runner
+from ardiq.worker.runner import Runner
 from ardiq.worker.schedule import Schedule, Timetables
 from ardiq.worker.settler import Batch, Follow, Settler
 from ardiq.worker.slots import LEAKS, Slots

@@ -93,6 +93,8 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         ("backoff_ms", "linear", ValueError),
         ("timeout", 0, ValueError),
         ("timeout", -1, ValueError),
+        ("timeout", float("inf"), ValueError),
+        ("timeout", float("nan"), ValueError),
         ("timeout", "1", ValueError),
         ("timeout", True, ValueError),
         ("timeout", timedelta(0), ValueError),

@@ -156,6 +156,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
         monkeypatch.delattr(sys.modules["tests.parlour"], "cellar")
         finding._met.pop("tests.parlour.cellar.pid", None)
         finding._searched.clear()
+        finding._again.clear()
 
     yield remove
     sys.modules["tests.parlour.cellar"] = module
@@ -174,6 +175,28 @@ def test_modules_with_tasks_are_found_by_their_files(
     result.refresh()
     assert result.status == SUCCESSFUL
     assert "tests.parlour.attic" not in sys.modules
+
+
+@pytest.mark.parametrize("where", ["_any_file", "_tells", "_import"])
+def test_modules_are_looked_for_again_when_files_ran_out(
+    tasks: Any, queue_name: str, forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """F2: a search that the process was short of files for is not the last one, and ends nothing."""
+    cellar.pid.using(queue_name=queue_name).enqueue()
+    forget()
+    plain, left = getattr(finding, where), [1]
+
+    def short(*args: Any) -> Any:
+        if left and left.pop():
+            raise OSError(24, "Too many open files")
+        return plain(*args)
+
+    monkeypatch.setattr(finding, where, short)
+    path = "tests.parlour.cellar.pid"
+    assert finding.sought(path) is None and not finding._searched
+    assert finding.sought(path) is None, "not at once"
+    monkeypatch.setattr(finding, "_again", {"at": 0.0})
+    assert finding.sought(path) is not None and finding._searched
 
 
 def test_a_name_from_redis_is_never_imported(
