@@ -1,4 +1,4 @@
-"""What a worker is short of for a while, such as files and threads, costs what needs it and no more: none ends,
+"""What a worker is short of for a while, as files or threads, costs what needs it and no more: none ends,
 and no job is held for ever."""
 
 from __future__ import annotations
