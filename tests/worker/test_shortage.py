@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ardiq import Ardiq, JobStatus, signals
+from ardiq import Ardiq, JobStatus, running, signals
 from ardiq.core import times
 from ardiq.store import scripts, verbs
 from ardiq.worker import forked
@@ -171,6 +171,7 @@ def test_no_thread_for_signals(app: Ardiq, working: Make, monkeypatch: pytest.Mo
         plain(self)
 
     monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(running._courier, "_thread", None)  # of an earlier test
     task = app.task(name="quick")(lambda: 1)
 
     def receive(event: Any, **kwargs: Any) -> None:
