@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any, cast
 
 from django.core.paginator import Paginator
+from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -47,6 +48,22 @@ class ShallowPaginator(Paginator):
 
 class JobChangeList(EagerChangeList):
     """Knows what to tell above the list: what was not searched, what is not shown, what is missing."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        user: Any = request.user
+        self.may_read = user.has_perm("ardiq.view_job_payload")
+
+    @property
+    def hint(self) -> str:
+        """What can be searched for; arguments by those who may see them. It is no search_help_text: axe takes
+        that for the only label of Django's box, whose own one is a picture."""
+        if not self.may_read:
+            return _("Search for a whole ID or its beginning, or a part of the name of a task.")
+        return _(
+            "Search for a whole ID or its beginning, a part of the name of a task, or an argument: "
+            "kwargs.user=42 by its name, args.0=x by its position."
+        )
 
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
         """Another filter begins at the newest jobs again; another page does not."""

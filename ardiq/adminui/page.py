@@ -28,6 +28,7 @@ from ardiq.adminui.links import (
 )
 from ardiq.adminui.parts import JobParts, part
 from ardiq.adminui.reading import definition
+from ardiq.adminui.sought import WORKER
 from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.adminui.waiting import reasons
@@ -159,7 +160,11 @@ class JobPage(JobParts):
 
     @admin.display(description=gettext_lazy("worker"))
     def worker_name(self, job: Job) -> str | SafeString:
-        return plain(job.worker, 200) if job.worker else times.NOTHING
+        """A link to the jobs of the worker that holds it, or ended it."""
+        record, shown = job.view.record, plain(job.worker, 200) if job.worker else times.NOTHING
+        if record is None or not job.worker or not WORKER.match(record.worker):
+            return shown
+        return self.jobs_link(shown, worker=record.worker, queue=job.queue)
 
     @admin.display(description=gettext_lazy("call and result"))
     def not_shown(self, job: Job) -> str:

@@ -248,4 +248,6 @@ class WorkerAdmin(ControlAdmin):
             if view.record is not None
         ]
         empty = _("None among the %s jobs of the queue that ended last.") % number(seeing.LOOKED)
-        return table([_("job"), _("state"), _("when")], rows, empty)
+        found = table([_("job"), _("state"), _("when")], rows, empty)
+        every = self.jobs_link(_("All jobs of this worker"), worker=worker.id[:8], queue=worker.queue)
+        return format_html('{}<p class="ardiq-more">{}</p>', found, every)

@@ -21,7 +21,7 @@ from ardiq.models import Queue, Schedule, Worker
 from ardiq.store import inspector, moving, recurring, scripts, statistics, verbs
 from ardiq.store.client import Store
 from ardiq.store.scripts import Call
-from tests.admin.conftest import LIST, Shop, SignIn, Work, told
+from tests.admin.conftest import LIST, Shop, SignIn, Work, ids, told
 from tests.workers import Working, until
 
 QUEUES, WORKERS, SCHEDULES = (f"/admin/ardiq/{name}/" for name in ("queue", "worker", "schedule"))
@@ -419,9 +419,11 @@ def test_what_a_worker_holds(boss: Client, sign_in: SignIn, shop: Shop) -> None:
     text = text_of(boss, page)
     assert f"{LIST}{job.id}/change/" in text and "&lt;i&gt;web1" in text and "<i>web1" not in text
     assert "w1" in text_of(boss, f"{QUEUES}{shop.app.queue_name}/change/")
+    every = f"?worker=abababab&queue={shop.app.queue_name}"
+    assert f'{LIST}{every.replace("&", "&amp;")}"' in text and ids(boss, every) == [job.id]
     clerk = sign_in("view_worker")
     text = text_of(clerk, page)
-    assert job.id not in text and "holds now" not in text
+    assert job.id not in text and "holds now" not in text and "?worker=" not in text
 
 
 def test_mixed_versions_and_stale_workers(boss: Client, shop: Shop) -> None:

@@ -15,7 +15,7 @@ from ardiq.adminui import sources
 from ardiq.adminui.sought import path_in
 from ardiq.store import browsing
 from ardiq.store.browsing import Keep
-from tests.admin.conftest import LIST, Shop, SignIn, Work, ids, job
+from tests.admin.conftest import LIST, Shop, SignIn, Work, ids, job, page
 from tests.admin.test_list import round_trips
 
 DAY = 86_400_000
@@ -173,6 +173,20 @@ def test_tried_more_than_once(boss: Client, shop: Shop, work: Work) -> None:
     assert set(ids(boss, "?tries=more")) == {twice.id, waits.id}
 
 
+def test_the_list_says_what_can_be_searched_for(boss: Client, sign_in: SignIn, shop: Shop) -> None:
+    """ADMIN 1: arguments, too, but not to those who may not search in them."""
+    shop.add.enqueue_sync(1)
+
+    def told(client: Client) -> str:
+        found = re.search(r'ardiq-hint">(.*?)</p>', client.get(LIST).content.decode())
+        assert found
+        return unescape(found[1])
+
+    assert "kwargs.user=42" in told(boss) and "args.0=x" in told(boss)
+    clerk = told(sign_in("view_job"))
+    assert "a part of the name of a task" in clerk and "args" not in clerk
+
+
 def test_by_worker(boss: Client, shop: Shop, work: Work) -> None:
     first = shop.add.enqueue_sync(1).id
     work()
@@ -181,3 +195,6 @@ def test_by_worker(boss: Client, shop: Shop, work: Work) -> None:
     record = job(first).view.record
     assert record is not None and re.fullmatch(r"[0-9a-f]{8}", record.worker)
     assert ids(boss, f"?worker={record.worker}") == [first] != [second]
+    link = re.search(r'href="/admin/ardiq/job/(\?worker=[^"]+)"', page(boss, first))
+    assert link and ids(boss, unescape(link[1])) == [first]
+    assert "?worker=" not in page(boss, shop.add.enqueue_sync(1).id), "nobody has taken it"
