@@ -18,7 +18,7 @@ from ardiq.models import Job
 from ardiq.store import letters, moving, verbs
 
 MOST = 1_000  # jobs of one action; of more, a bulk operation takes care
-CHUNK = 200  # jobs of one script; aborting and deleting take ids out of lanes
+CHUNK = 200  # jobs at a time; aborting and deleting take ids out of lanes, running again reads whole calls
 
 Text = str | Promise
 Done = dict[str, Text]  # id -> why it was not done, '' when it was
@@ -85,7 +85,10 @@ def _run_now(own: Broker, ids: Sequence[str], pace: Pace) -> Done:
 
 
 def _again(own: Broker, ids: Sequence[str], pace: Pace) -> Done:
-    return again(own, ids)
+    out: Done = {}
+    for _at, part in _chunks(ids):
+        out |= again(own, part)
+    return out
 
 
 def _delete(own: Broker, ids: Sequence[str], pace: Pace) -> Done:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from ardiq import owners, references
 from ardiq.adminui.reading import definition
 from ardiq.connection import Broker, new_id
+from ardiq.core.errors import QueueFull
 from ardiq.core.job import FLAG_UNTIL_START, JobRecord
 from ardiq.core.outcome import CALL, call_subject, read_call
 from ardiq.core.propagate import ENQUEUED_BY
@@ -24,7 +25,7 @@ KEPT = ("headers", "keep_logs", "expire_ms", "context", "format", "subject")  # 
 
 
 def again(own: Broker, ids: Sequence[str]) -> dict[str, Any]:
-    """id -> why it was not run again, '' when it was. Three round trips."""
+    """id -> why it was not run again, '' when it was. Three round trips, one more when the queue is full."""
     views = own.store.run(inspector.jobs(own.keys, ids))
     out: dict[str, Any] = {view.id: _("cannot be read") for view in views if view is not None}
     made: dict[str, NewJob] = {}
@@ -32,17 +33,25 @@ def again(own: Broker, ids: Sequence[str]) -> dict[str, Any]:
     for view in views:
         if view is not None and view.record is not None and (job := _copy(own, view.record)):
             made[view.id] = job
-    # One at a time: two of them may want the same unique slot, and a batch is all or nothing.
-    answers = own.store.run_many([verbs.enqueue(own.keys, (job,), own.limit) for job in made.values()])
-    new = []
-    for id, (answer,) in zip(made, answers, strict=True):
-        out[id] = "" if answer is True else _("an identical job waits or runs (unique)")
-        if answer is True:
-            new.append(id)
+    out |= _enqueued(own, made)
+    new = [id for id in made if not out[id]]
     if new:
         own.store.run_many([came_of(own.keys, id, made[id][0]) for id in new])
         _announce(own, [(made[id], names[id]) for id in new])
     return {id: out.get(id, _("is gone")) for id in ids}
+
+
+def _enqueued(own: Broker, made: dict[str, NewJob]) -> dict[str, Any]:
+    # One at a time: two of them may want the same unique slot, and a batch is all or nothing.
+    calls = [verbs.enqueue(own.keys, (job,), own.limit) for job in made.values()]
+    try:
+        there = [answer is True for (answer,) in own.store.run_many(calls)]
+        why = _("an identical job waits or runs (unique)")
+    except QueueFull:
+        # Those in front of the first that did not fit are there, and nobody has told which one it was.
+        views = own.store.run(inspector.jobs(own.keys, [job[0] for job in made.values()]))
+        there, why = [view is not None for view in views], _("the queue is full")
+    return {id: "" if done else why for id, done in zip(made, there, strict=True)}
 
 
 def _announce(own: Broker, made: list[tuple[NewJob, str]]) -> None:

@@ -16,6 +16,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ardiq import operations
 from ardiq.adminui import audit
 from ardiq.adminui.actions import ACTIONS, MOST, Action, Text, perform, skip_reason
 from ardiq.adminui.again import newest
@@ -48,6 +49,10 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
     @admin.action(permissions=["retry"], description=gettext_lazy("Retry selected jobs"))
     def retry_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
         return self.ask_about(request, ACTIONS["retry"], queryset)
+
+    @admin.action(permissions=["retry"], description=gettext_lazy("Run selected jobs again as new jobs"))
+    def again_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        return self.ask_about(request, ACTIONS["again"], queryset)
 
     @admin.action(permissions=["abort"], description=gettext_lazy("Abort selected jobs"))
     def abort_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
@@ -108,7 +113,8 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
         if not self.may(request, action):
             raise PermissionDenied
         total = queryset.count()
-        if total > MOST and request.POST.get("select_across") == "1" and self.takes_all(queryset):
+        whole = total > MOST and request.POST.get("select_across") == "1"
+        if whole and action.name in operations.WORK and self.takes_all(queryset):
             return self.ask_about_all(request, action, queryset)
         jobs = list(queryset[:MOST])
         if not any(action.fits(job) for job in jobs):

@@ -43,6 +43,7 @@ class JobAdmin(JobPage):
     search_fields = ["id", "task"]
     actions = [
         "retry_selected",
+        "again_selected",
         "run_selected",
         "abort_selected",
         "delete_selected",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from ardiq import JobStatus
 from ardiq.store import verbs
@@ -53,6 +54,46 @@ def test_run_again_from_the_list(boss: Client, shop: Shop, four: dict[str, str])
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.action_flag) == (four["failed"], CHANGE)
     assert entry.get_edited_object().pk == four["failed"]
+
+
+def test_as_new_jobs_from_the_list(boss: Client, shop: Shop, four: dict[str, str], work: Work) -> None:
+    """F1: what has ended, however, once more under new ids; the old ones stay, and link to the new ones."""
+    asked = choose(boss, "again_selected", list(four.values()))
+    assert asked.context["fitting"] == 2 and "skipped: is waiting or running" in asked.content.decode()
+    response = confirm(boss, asked)
+    assert told(response) == ["Enqueued as new jobs: 2."] and response.redirect_chain[-1][0] == LIST
+    assert states(shop, four)["failed"] is JobStatus.FAILED
+    new = {name: job(four[name]).view.again for name in ("failed", "succeeded")}
+    assert all(len(ids) == 1 for ids in new.values())
+    assert job(new["failed"][0]).reading.parent == four["failed"]
+    work()
+    result = shop.app.job(new["succeeded"][0]).result_sync(timeout=5)
+    assert result is not None and result.value == 3
+    assert {entry.object_id for entry in LogEntry.objects.all()} == {four["failed"], four["succeeded"]}
+
+
+def test_as_new_jobs_of_a_whole_filter(
+    boss: Client, shop: Shop, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers do not do that in bulk: the page takes as many as it can, and says what is left."""
+    monkeypatch.setattr("ardiq.adminui.doing.MOST", 3)
+    monkeypatch.setattr("ardiq.adminui.actions.CHUNK", 2)
+    shop.app.enqueue_many_sync(shop.add.prepare(n) for n in range(5))
+    work()
+    asked = choose(boss, "again_selected", ["x"], select_across="1")
+    assert "2 more jobs are selected than one action takes" in asked.content.decode()
+    assert told(confirm(boss, asked)) == ["Enqueued as new jobs: 3."]
+
+
+def test_as_new_jobs_where_there_is_no_room(boss: Client, shop: Shop, work: Work, settings: Settings) -> None:
+    """Those that fit are there, logged and linked; the others are told, and are no outage."""
+    made = [one.id for one in shop.app.enqueue_many_sync(shop.add.prepare(n) for n in range(5))]
+    work()
+    settings.ARDIQ = {name: {**given, "MAX_QUEUED": 2} for name, given in settings.ARDIQ.items()}
+    response = confirm(boss, choose(boss, "again_selected", made))
+    assert told(response) == ["Enqueued as new jobs: 2.", "Skipped: 3× the queue is full."]
+    assert LogEntry.objects.count() == 2
+    assert sum(len(job(id).view.again) for id in made) == 2
 
 
 def test_abort_from_the_list(boss: Client, shop: Shop, four: dict[str, str]) -> None:

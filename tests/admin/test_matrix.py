@@ -97,6 +97,7 @@ for _model, _see in (
     }
 ACTIONS = {
     "retry_selected": "retry_job",
+    "again_selected": "retry_job",
     "run_selected": "retry_job",
     "abort_selected": "abort_job",
     "delete_selected": "delete_job",
