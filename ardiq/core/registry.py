@@ -194,7 +194,8 @@ def _check_numbers(given: dict[str, Any]) -> None:
         isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < MOST_TIMEOUT
     ):
         raise ValueError(
-            f"timeout={timeout!r}: give seconds above 0 and below ten years, a timedelta, or None."
+            f"timeout={timeout!r}: give a number of seconds above 0 (and below ten years), a timedelta, "
+            "or None."
         )
     for option in ("result_ttl_ms", *NEVER_NEGATIVE):
         value = given.get(option)

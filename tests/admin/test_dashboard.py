@@ -20,6 +20,7 @@ from tests.admin.conftest import CARD, Shop, SignIn, Work
 from tests.admin.test_list import round_trips
 from tests.management.test_status import pretend
 from tests.server import admin
+from tests.topologies import mode
 from tests.workers import until
 
 PAGE = "/admin/ardiq/dashboard/"
@@ -170,7 +171,8 @@ def test_few_round_trips(boss: Client, busy: Shop) -> None:
 
 
 def test_as_few_for_many_queues(boss: Client, busy: Shop, settings: Settings, redis_url: str) -> None:
-    """R9: three queues of one server cost no more round trips than one."""
+    """R9: three queues of one server cost no more round trips than one. (Each has a node of its own on a
+    Cluster, which is asked by itself.)"""
     more = [f"{busy.app.queue_name}-{number}" for number in (2, 3)]
     settings.ARDIQ = {**settings.ARDIQ, **{name: {"REDIS_URL": redis_url} for name in more}}
     for name in more:
@@ -181,7 +183,7 @@ def test_as_few_for_many_queues(boss: Client, busy: Shop, settings: Settings, re
     shown = [queue["name"] for queue in response.context["queues"]]
     assert shown == [busy.app.queue_name, *more] and "3 Queued" in text(response)
     assert "ValueError" in text(response)
-    assert len(seen) <= 5
+    assert len(seen) <= 5 * (3 if "cluster" in mode() else 1)
 
 
 def test_the_part_that_changes(boss: Client, busy: Shop) -> None:

@@ -20,7 +20,7 @@ from ardiq.store import verbs
 from ardiq.store.browsing import Keep
 from tests.admin.conftest import LIST, Shop, Work
 
-NUMBER = re.compile(r"-?\d+(\.\d\d?)?")  # 40.000 is no number: nothing here has thousandths
+NUMBER = re.compile(r"-?\d+(\.\d\d?)?(rem|px|%)?")  # 40.000 is no number: nothing here has thousandths
 # Attributes that are numbers on any element, and those that are numbers on some.
 EVERYWHERE = {"max", "min", "width", "height", "x", "y", "colspan", "rowspan", "tabindex", "data-every"}
 VALUED = {"progress", "meter", "li"}

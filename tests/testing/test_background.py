@@ -21,12 +21,12 @@ def test_jobs_run_by_themselves(errands: Any) -> None:
 
     @errands.app.task
     def meeting() -> int:
-        meet.wait(10)
+        meet.wait(30)
         return threading.get_ident()
 
     with worker() as running:
         jobs = [meeting.enqueue_sync() for _ in range(2)]
-        meet.wait(10)
+        meet.wait(30)
         threads = {job.result_sync(timeout=10).value for job in jobs}
         assert len(threads) == 2 and threading.get_ident() not in threads
         assert errands.flaky.options().enqueue_sync(1).result_sync(timeout=10).success
