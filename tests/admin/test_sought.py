@@ -92,7 +92,7 @@ class TestArguments:
         shop.app.enqueue_many_sync(shop.add.prepare(n, 1) for n in range(5_000))
         with round_trips() as seen:
             assert len(ids(boss, "?q=args.0=4321")) == 1
-        assert len(seen) <= 15
+        assert len(seen) <= 5 + 3, "those of any list, and one for each 2,000 calls"
 
     @pytest.mark.parametrize(
         ("text", "is_one"),
