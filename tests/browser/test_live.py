@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ardiq import operations
+from ardiq.core.job import JobStatus
+from ardiq.operations import Order
+from ardiq.store.browsing import Keep
 from tests.browser.conftest import Open
 from tests.browser.stage import Site
 from tests.server import admin
@@ -49,6 +53,15 @@ def test_a_list_grows(visit: Open, stage: Site) -> None:
     page.mouse.move(5, 5)
     job = stage.app.ref("market.notify").enqueue_sync("new@example.com")
     page.wait_for_selector(f'#result_list a[href*="{job.id}"]')
+
+
+def test_a_bulk_operation_is_followed(visit: Open, stage: Site) -> None:
+    """From where there was none yet to where it has ended, without a reload."""
+    page = visit(f"{JOBS}_bulk/")
+    assert page.locator("#ardiq-bulks progress").count() == 0
+    operations.start(stage.app.broker, Order("retry", [JobStatus.EXPIRED], Keep(), 1))
+    page.wait_for_selector("#ardiq-bulks progress[value='1']", state="attached", timeout=60_000)
+    assert page.evaluate("performance.getEntriesByType('navigation')[0].type") == "navigate"
 
 
 def test_rows_stay_under_the_pointer(visit: Open, stage: Site) -> None:
