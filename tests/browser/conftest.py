@@ -65,10 +65,11 @@ def visit(browser: Browser, stage: Site, cookies: Any) -> Iterator[Open]:
         )
         contexts.append(context)
         page = context.new_page()
-        page._ardiq_listener = lambda message: _note(complaints, message)  # type: ignore[attr-defined]
+        expected = 503 if address.startswith("away:") else 200
+        page._ardiq_listener = lambda message: _note(complaints, message, expected)  # type: ignore[attr-defined]
         page.on("console", page._ardiq_listener)  # type: ignore[attr-defined]
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(stage.url + address)
+        page.goto(stage.full(address))
         return page
 
     yield open_page
@@ -87,6 +88,8 @@ def violations(page: Page) -> str:
     return str(found.generate_report()) if found.violations_count else ""
 
 
-def _note(complaints: list[str], message: Any) -> None:
+def _note(complaints: list[str], message: Any, expected: int) -> None:
+    if expected != 200 and f"status of {expected}" in message.text:
+        return
     if message.type in ("error", "warning") and "favicon" not in str(message.location):
         complaints.append(f"{message.text} ({message.location.get('url', '')})")

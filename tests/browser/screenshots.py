@@ -89,9 +89,12 @@ def take(
     page.fill("#id_password", PASSWORD)
     page.click("input[type=submit]")
     for name in pages:
-        page.goto(stage.url + stage.pages[name])
+        page.goto(stage.full(stage.pages[name]))
         page.wait_for_timeout(200)
         page.screenshot(path=target / f"{name.replace(' ', '-')}-{look}.png", full_page=full)
+    if full:
+        stage.ask_in_bulk(page)
+        page.screenshot(path=target / f"bulk-confirm-{look}.png", full_page=True)
     context.close()
 
 

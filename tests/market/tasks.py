@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from datetime import date
+from typing import Any, Literal
 
 from ardiq import Ardiq, current_job
 
@@ -34,6 +35,19 @@ def report(pages: int, day: date | None = None) -> dict[str, int]:
             job.progress(page + 1, pages, f"page {page + 1}")
         time.sleep(0.01)
     return {"pages": pages}
+
+
+@app.task(name="market.letter", admin_enqueue=True)
+async def letter(
+    address: str,
+    day: date | None = None,
+    kind: Literal["plain", "registered"] = "plain",
+    copies: int = 1,
+    urgent: bool = False,
+    fields: dict[str, Any] | None = None,
+) -> str:
+    """Write a letter to somebody."""
+    return f"{copies} to {address}"
 
 
 @app.task(name="market.hold")
