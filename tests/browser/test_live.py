@@ -56,7 +56,7 @@ def test_a_list_grows(visit: Open, stage: Site) -> None:
 
 
 def test_a_bulk_operation_is_followed(visit: Open, stage: Site) -> None:
-    """From where there was none yet to where it has ended, without a reload."""
+    """From where it was not there yet to where it has ended, without a reload."""
     page = visit(f"{JOBS}_bulk/")
     assert page.locator("#ardiq-bulks progress").count() == 0
     operations.start(stage.app.broker, Order("retry", [JobStatus.EXPIRED], Keep(), 1))
