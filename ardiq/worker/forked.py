@@ -18,7 +18,6 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from ardiq.store.aside import aside
 from ardiq.worker.children import signal_name
 from ardiq.worker.isolation import REPORT
 from ardiq.worker.line import Frames, Message, framed
@@ -62,7 +61,7 @@ class Forked(asyncio.Protocol):
         its like when there is no process to be had."""
         _context.set_forkserver_preload([nursery])
         try:
-            await aside(self._process.start)
+            await asyncio.to_thread(self._process.start)
         except BaseException:
             self._ours.close()
             raise
