@@ -39,6 +39,7 @@ ALLOWED = {
     ("references.py", "get_model"): "looks a label up among the installed models; imports nothing",
     ("adminui/doing.py", "loads"): "json, of a form that a signed-in user has sent",
     ("adminui/arguments.py", "loads"): "json, of a form that a signed-in user has sent",
+    ("adminui/repeating.py", "loads"): "json, of what the line before has made of a decoded value",
     ("contrib/celery/states.py", "loads"): "json, of what a job has told; makes nothing but plain data",
     ("adminui/words.py", "import_module"): "cron_descriptor, spelt in the same file",
     ("operations.py", "loads"): "json, of where a bulk operation stands; makes nothing but plain data",
