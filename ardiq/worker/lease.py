@@ -31,7 +31,7 @@ log = logging.getLogger("ardiq.worker")
 class Lease:
     """A name of 128 random bits that never comes back, and how long this worker may believe in it."""
 
-    __slots__ = ("answered", "end", "length_ms", "lost", "shown", "token")
+    __slots__ = ("answered", "end", "lapsed", "length_ms", "lost", "shown", "token")
 
     def __init__(self, length_ms: int) -> None:
         self.token = secrets.token_hex(16)
@@ -39,10 +39,13 @@ class Lease:
         self.lost = False
         self.end = 0.0
         self.answered = 0.0
+        self.lapsed = 0.0  # when it was renewed the last time after its end
         self.shown: tuple[c_double, ...] = ()  # where child processes read the end, if there are any
 
     def renewed(self, sent: float) -> None:
         """A renewal sent at ``sent`` (monotonic seconds) was answered: reckoned from then, never later."""
+        if self.end and (now := time.monotonic()) >= self.end:
+            self.lapsed = now
         self.answered = max(self.answered, sent)
         self.end = self.answered + self.length_ms / 1000
         if not self.lost:
@@ -52,6 +55,11 @@ class Lease:
     @property
     def believed(self) -> bool:
         return not self.lost and time.monotonic() < self.end
+
+    def believed_since(self, moment: float) -> bool:
+        """Whether it has been in force all the while. A child process ends itself when it is not, and may
+        be found dead only when the worker, which was stopped as well, has renewed its lease again."""
+        return self.believed and self.lapsed <= moment
 
 
 class Renewal(threading.Thread):

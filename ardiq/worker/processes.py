@@ -118,7 +118,7 @@ class Processes(Apart):
         held.crashed = True
         code = await child.end(LEAVE)
         child.kill_group()  # what it had started itself must not go on without it
-        if not held.began or not held.lease.believed:
+        if not held.began or not held.lease.believed_since(held.claimed):
             return self._crashed(held, how(code))
         return Outcome(Ending.RAISED, error=JobCrashed(f"The process that ran this job {how(code)}."))
 

@@ -43,10 +43,14 @@ def test_a_lease_is_believed_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> 
     assert lease.believed
     now = 103.6
     assert not lease.believed
+    assert lease.believed_since(0) is False
     lease.renewed(103.0)
-    assert lease.believed
+    assert lease.believed and lease.believed_since(103.6) and not lease.believed_since(103.5), "it had lapsed"
+    now = 103.7
+    lease.renewed(103.7)
+    assert lease.believed_since(103.6), "not this time"
     lease.lost = True
-    assert not lease.believed
+    assert not lease.believed and not lease.believed_since(103.7)
 
 
 class Server:
