@@ -28,6 +28,8 @@ def strays(client: Any, queue: str) -> list[str]:
     prefix, known, found = Keys(queue).prefix, table(), []
     for key in sorted(client.scan_iter(match=prefix + "*", count=1000)):
         name, kind = key.decode().removeprefix(prefix), client.type(key).decode()
+        if kind == "none":
+            continue  # its time has run out since it was listed
         listed = any(pattern.fullmatch(name) and kind == wanted for pattern, wanted in known)
         if not listed and client.ttl(key) < 0:
             found.append(f"{name} ({kind})")

@@ -119,7 +119,7 @@ def test_the_way_to_redis_is_not_that_of_tasks(redis_url: str, queue_name: str, 
 
 
 @pytest.fixture(params=["ardiq", ""], ids=["own", "root"])
-def raising(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+def raising(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """A handler that cannot open its file, where the project has put it."""
     tried: list[str] = []
 
@@ -128,6 +128,8 @@ def raising(request: pytest.FixtureRequest) -> Iterator[list[str]]:
             tried.append(record.name)
             no_file()
 
+    # Wherever earlier tests have sent what is logged.
+    monkeypatch.setattr(logging.getLogger("ardiq"), "propagate", True)
     logger, handler = logging.getLogger(request.param), Broken()
     logger.addHandler(handler)
     yield tried
