@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.contenttypes.models import ContentType
+from django.apps import apps
 
 from ardiq import Ardiq
 from ardiq.connection import new_id
@@ -209,7 +209,10 @@ def _seed(app: Ardiq) -> dict[str, str]:
     for number in range(60):
         send("market.notify", f"user{number}@example.com")
     # As if it was read: this process has no database.
-    thing = ContentType.from_db("default", ["id", "app_label", "model"], [SUBJECT, "admin", "logentry"])
+    # Not imported above: scripts/screenshots sets Django up when it has imported this.
+    thing = apps.get_model("contenttypes.ContentType").from_db(
+        "default", ["id", "app_label", "model"], [SUBJECT, "admin", "logentry"]
+    )
     for number in range(2):
         send("market.notify", f"kind{number}@example.com", subject=thing)
     made["aborted"] = send("market.add", 9, delay_ms=60_000)
