@@ -319,7 +319,7 @@ def test_colours(app: Ardiq, workers: Workers, opened: Open, columns: int) -> No
 @pytest.mark.parametrize("arguments", [(), ("--no-color",)], ids=["colours", "none"])
 def test_watching(app: Ardiq, workers: Workers, opened: Open, arguments: tuple[str, ...]) -> None:
     """I: it follows what happens on a screen of its own, and Ctrl-C leaves the terminal as it was; exit 0."""
-    one = opened("ardiq_status", "--queue", workers.queue, "--watch", "0.2", *arguments, lines=9)
+    one = opened("ardiq_status", "--queue", workers.queue, "--watch", "0.2", *arguments, lines=9, columns=200)
     one.read(lambda raw: "Workers: none" in raw)
     assert "\x1b[?1049h" in one.raw and "more lines; a taller terminal shows them" not in one.raw
     job = app.ref("later").options(priority="high").enqueue_sync()
