@@ -14,6 +14,7 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,7 @@ from ardiq.worker.lease import show_stacks
 from ardiq.worker.probe import BREATH, Probe
 from ardiq.worker.runner import Runner
 from tests.proxy import Proxy
+from tests.server import own_server
 from tests.worker.test_processes import crunch
 from tests.workers import Working, until
 
@@ -94,8 +96,13 @@ def test_scripts_are_there_before_files_run_out(
 
 
 @pytest.mark.parametrize("call", [None, asyncio.to_thread], ids=["tasks", "threads"])
-def test_the_way_to_redis_is_not_that_of_tasks(redis_url: str, queue_name: str, call: Any) -> None:
+def test_the_way_to_redis_is_not_that_of_tasks(tmp_path: Path, queue_name: str, call: Any) -> None:
     """R14: tasks that hang in all threads of the loop do not keep the worker from coming back to Redis."""
+    with own_server(tmp_path) as url:  # one that a proxy may stand in front of under another name
+        come_back(url, queue_name, call)
+
+
+def come_back(redis_url: str, queue_name: str, call: Any) -> None:
     proxy = Proxy(redis_url)
     far = proxy.url.replace("127.0.0.1", "localhost")
     app, gate = Ardiq(queue_name, redis_url=redis_url), threading.Event()
