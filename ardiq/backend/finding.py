@@ -21,7 +21,7 @@ from typing import Any
 from django.apps import AppConfig, apps
 
 from ardiq.backend.origin import Task
-from ardiq.core.times import SHORT
+from ardiq.core.shortage import is_short
 
 AGAIN = 5.0  # seconds until the next search, after one that the process was short of files for
 
@@ -125,7 +125,7 @@ def _tells(file: Path) -> bool:
     try:
         return _IMPORTS.search(file.read_bytes()) is not None
     except OSError as error:
-        if error.errno in SHORT:
+        if is_short(error):
             raise
         return False
 
@@ -134,6 +134,6 @@ def _import(module: str) -> None:
     try:
         import_module(module)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in SHORT:
+        if is_short(error):
             raise
         log.exception("The module %s, which seems to define tasks, cannot be imported.", module)

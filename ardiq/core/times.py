@@ -6,13 +6,11 @@ and the key of a ``ZoneInfo``. Other tzinfo classes are refused: they could not 
 
 from __future__ import annotations
 
-import errno
 import struct
 import zoneinfo
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
-SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
-"""Of an OSError: the process, or the machine, is short of something just now."""
+from ardiq.core.shortage import is_short
 
 _DATETIME = struct.Struct(">HBBBBBBI")
 _DATE = struct.Struct(">HBB")
@@ -91,7 +89,7 @@ def _to_zone(data: bytes) -> tzinfo | None:
         try:
             return zoneinfo.ZoneInfo(key)
         except (LookupError, OSError) as problem:
-            if isinstance(problem, OSError) and problem.errno in SHORT:
+            if is_short(problem):
                 raise  # of files or memory, for a while: nothing is wrong with the zone
             raise ValueError(f"time zone {key!r} is unknown on this machine; install tzdata") from problem
     raise ValueError("a time zone of unknown form")

@@ -31,7 +31,7 @@ from ardiq.core.options import Options
 from ardiq.core.outcome import CALL, call_subject, check_format
 from ardiq.core.registry import Definition
 from ardiq.core.retry import Ending, Outcome
-from ardiq.core.times import SHORT
+from ardiq.core.shortage import is_short
 from ardiq.worker import faults, keeping
 from ardiq.worker.around import Around
 from ardiq.worker.effects import run_once
@@ -81,8 +81,7 @@ class Runner:
         except Exception as error:
             # Whatever an extension or a deserializer raises: the worker must not be the one to suffer. What
             # this process is short of, such as a file to read a time zone from, is no fault of the job.
-            short = isinstance(error, OSError) and error.errno in SHORT
-            return Outcome(Ending.PUT_OFF if short else Ending.REFUSED, error=error)
+            return Outcome(Ending.PUT_OFF if is_short(error) else Ending.REFUSED, error=error)
         held.refers = bool(reference.seen.list)
         if faults.armed:
             faults.hit("before_start")

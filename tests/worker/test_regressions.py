@@ -58,10 +58,19 @@ def test_an_abort_does_not_hit_a_later_life_of_the_id(app: Ardiq, working: Make)
     assert result is not None and result.value == 2
 
 
-def test_an_error_of_the_runner_costs_one_job_and_no_thread(
-    app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch
+async def on_the_loop() -> int:
+    return 2
+
+
+def in_a_thread() -> int:
+    return 2
+
+
+@pytest.mark.parametrize("body", [on_the_loop, in_a_thread])
+def test_an_error_of_the_runner_costs_one_job_and_no_slot(
+    app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch, body: Callable[[], Any]
 ) -> None:
-    """F5: should the worker's own code fail at a job, that job fails, and its thread takes the next."""
+    """F5: should the worker's own code fail at a job, that job fails, and its slot takes the next."""
     real = Runner.admit
 
     def admit(self: Runner, held: Any) -> Any:
@@ -69,8 +78,8 @@ def test_an_error_of_the_runner_costs_one_job_and_no_thread(
             raise AttributeError("broken")
         return real(self, held)
 
-    app.task(name="bad", max_retries=0)(lambda: 1)
-    app.task(name="good")(lambda: 2)
+    app.task(name="bad", max_retries=0)(body)
+    app.task(name="good")(body)
     monkeypatch.setattr(Runner, "admit", admit)
     bad = [app.send_sync("bad") for _ in range(3)]
     with working(concurrency=1, threads=1):

@@ -26,7 +26,6 @@ from ardiq.store import scripts, verbs
 from ardiq.worker import forked
 from ardiq.worker.lease import show_stacks
 from ardiq.worker.probe import BREATH, Probe
-from ardiq.worker.runner import Runner
 from tests.proxy import Proxy
 from tests.server import own_server
 from tests.worker.test_processes import crunch
@@ -197,29 +196,6 @@ def test_no_thread_for_signals(app: Ardiq, working: Make, monkeypatch: pytest.Mo
             until(lambda: task.enqueue_sync().result_sync(timeout=10) and heard, 20, "they are heard again")
         finally:
             signals.job_succeeded.disconnect(receive)
-
-
-def test_an_error_of_the_runner_holds_no_job(
-    app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """F5: on the loop as in a thread, a job at which the worker's own code fails ends, and frees its slot."""
-    real = Runner.admit
-
-    def admit(self: Runner, held: Any) -> Any:
-        if held.record.name == "bad":
-            raise AttributeError("broken")
-        return real(self, held)
-
-    async def body() -> int:
-        return 2
-
-    app.task(name="bad")(body)
-    app.task(name="good")(body)
-    monkeypatch.setattr(Runner, "admit", admit)
-    bad = [app.send_sync("bad") for _ in range(3)]
-    with working(concurrency=1):
-        assert app.send_sync("good").result_sync(timeout=10).value == 2  # type: ignore[union-attr]
-        until(lambda: all(job.status_sync() is JobStatus.FAILED for job in bad), 10)
 
 
 def test_no_file_for_a_time_zone(app: Ardiq, working: Make, monkeypatch: pytest.MonkeyPatch) -> None:
