@@ -177,7 +177,7 @@ class RedisAdmin(ReadOnlyAdmin):
 
 
 def _since(seconds: float) -> str:
-    ms = round(seconds * 1000)
+    ms = int(seconds * 1000)  # rounded up, it would lie in the future
     return f"{times.clock(ms, seconds=True)} ({times.relative(ms)})"
 
 

@@ -94,9 +94,8 @@ def test_a_call_of_a_later_release(
         for job in jobs:
             until(lambda job=job: parked(job), what="parked")
         for id in ("meant", "spelt"):
-            assert f"t {id} is parked: no worker here can run it just now, due in 0.1 s (NewerPayload: " in (
-                caplog.text
-            )
+            told = f"t {id} is parked: no worker here can run it just now, due in 0.1 s (NewerPayload: "
+            until(lambda told=told: told in caplog.text, what=told)
         assert caplog.text.count("this call is of format 2, and this release") >= 2
         monkeypatch.setattr("ardiq.core.retry.PARK_UNTIL_MS", 1)
         for job in jobs:
