@@ -213,6 +213,10 @@ class Ardiq(Controls):
 
     # -- enqueuing --------------------------------------------------------------------------------
 
+    def targets(self) -> list[Task[..., Any]]:
+        """What keeps a start of its plain calls."""
+        return list(self.tasks.values())
+
     def ref(self, name: str) -> Ref:
         """A task by name, for producers that cannot import it.
 

@@ -30,8 +30,8 @@ def unfollow(follower: Follower) -> None:
 
 def _reckon_anew() -> None:
     for owner in owners.every():
-        for task in owner.tasks.values():
-            task.start = None
+        for target in owner.targets():
+            target.start = None
 
 
 def _nobody(size: int) -> None:

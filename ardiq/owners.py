@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -16,6 +16,12 @@ from ardiq.store.verbs import Settlement
 
 ErrorHook = Callable[..., Any]
 Lifespan = Callable[..., AbstractAsyncContextManager[None]]
+
+
+class Target(Protocol):
+    """What is enqueued again and again, and keeps what plain calls of it share (plain.Start)."""
+
+    start: Any
 
 
 class Owner(Protocol):
@@ -36,6 +42,7 @@ class Owner(Protocol):
     def recurrences(self) -> list[Recurrence]: ...
     def offer(self, recurrence: Recurrence) -> tuple[str, str, str, bytes]: ...
     def check_lane(self, lane: str) -> str: ...
+    def targets(self) -> Iterable[Target]: ...
 
 
 class End(NamedTuple):

@@ -75,6 +75,9 @@ class Hall:
     def check_lane(self, lane: str) -> str:
         return self._own.check_lane(lane)
 
+    def targets(self) -> list[TaskCall]:
+        return list(self._calls.values())
+
     def recurrences(self) -> list[Recurrence]:
         return []
 

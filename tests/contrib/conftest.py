@@ -49,3 +49,17 @@ def nobody_follows() -> Iterator[None]:
     following.followers.clear()
     yield
     following.followers[:] = before
+
+
+@pytest.fixture
+def squared(app: Ardiq, settings: Any) -> Iterator[Any]:
+    """A Django task of the queue of the test."""
+    pytest.importorskip("tests.parlour.origin", reason="django.tasks: Django 6.0, or the extra tasks")
+    from ardiq.backend import finding
+    from tests.parlour import tasks
+
+    backend = {"BACKEND": "ardiq.backend.ArdiqBackend", "QUEUES": [app.queue_name]}
+    settings.TASKS = {"default": backend}
+    made = tasks.task(queue_name=app.queue_name)(tasks.squared)
+    yield made
+    finding._met.pop(made.module_path)

@@ -87,6 +87,14 @@ def test_jobs_of_a_request(app: Ardiq) -> None:
     assert "0 jobs enqueued" in page and "No jobs were enqueued" in page and "shop.pay" not in page
 
 
+def test_jobs_of_tasks_of_django(app: Ardiq, squared: Any) -> None:
+    """J7: also when some were enqueued before the first request."""
+    squared.enqueue(1)
+    views["one"] = lambda: squared.enqueue(2)
+    page = Client().get("/sync/one/").content.decode()
+    assert "1 job enqueued" in page and "tests.parlour.tasks.squared" in page
+
+
 @pytest.mark.django_db(transaction=True)
 def test_jobs_that_leave_at_commit_are_seen(app: Ardiq) -> None:
     """D1: they are enqueued by this request, whenever they leave."""

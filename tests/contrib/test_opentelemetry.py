@@ -98,6 +98,25 @@ def test_a_request_and_its_job_are_one_trace(app: Ardiq, working: Make, spans: S
     assert process.status.status_code is StatusCode.UNSET
 
 
+def test_a_task_of_django(app: Ardiq, working: Make, squared: Any) -> None:
+    """J7: tracing that is switched on when such a task exists, and was enqueued before, follows it."""
+    squared.enqueue(1)
+    spans = Spans()
+    opentelemetry.instrument(spans.provider)
+    try:
+        with spans.tracer.start_as_current_span("request") as request:
+            result = squared.enqueue(2)
+        with working():
+            first, second = spans.of(SpanKind.CONSUMER, 2)
+        (send,) = spans.of(SpanKind.PRODUCER, 1)
+    finally:
+        opentelemetry.uninstrument()
+    assert first.parent is None and second.parent and send.context and send.parent
+    assert send.parent.span_id == request.get_span_context().span_id
+    assert second.parent.span_id == send.context.span_id
+    assert attributes(send)["messaging.message.id"] == attributes(second)["messaging.message.id"] == result.id
+
+
 def test_a_delayed_job_has_a_trace_of_its_own(app: Ardiq, working: Make, spans: Spans) -> None:
     """With a link to where it was enqueued: no trace stays open for days."""
     pay = app.task(name="pay")(lambda: None)

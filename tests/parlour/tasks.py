@@ -38,6 +38,11 @@ async def add_async(a: int, b: int = 0) -> int:
     return a + b
 
 
+def squared(n: int) -> int:
+    """Of this a test makes a task whose only queue is that of the test."""
+    return n * n
+
+
 @task()
 def returns(value: Any) -> Any:
     return value
