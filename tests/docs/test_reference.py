@@ -114,6 +114,25 @@ def test_bases_of_errors() -> None:
                 assert base in [kind.__name__ for kind in getattr(errors, error).__mro__], f"{error}: {base}"
 
 
+def test_the_last_three_rows_of_errors_have_not_the_common_base() -> None:
+    told = [re.findall(r"`(\w+)`", row[0]) for row in rows("reference/api.md", "Error")]
+    without = [
+        [name for name in row if not issubclass(getattr(errors, name), ardiq.ArdiqError)] for row in told
+    ]
+    assert [row for row in without if row] == told[-3:]
+    assert "all but those in\nthe last three rows" in (ROOT / "docs/reference/api.md").read_text()
+
+
+@pytest.mark.parametrize("heading", ["## Ardiq\n", "## Job\n"])
+def test_no_member_stands_in_a_table_twice(heading: str) -> None:
+    table = (ROOT / "docs/reference/api.md").read_text().partition(heading)[2].partition("\n## ")[0]
+    first = [
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`(\w+)`", cell)
+    ]
+    assert first
+    assert {name: first.count(name) for name in first if first.count(name) > 1} == {}
+
+
 def test_fields_of_results() -> None:
     listed = set(names("how-to/results.md", "`TaskResult`"))
     fields = {field.name for field in dataclasses.fields(ardiq.TaskResult)} | {"duration_ms", "aborted"}
