@@ -218,8 +218,8 @@ class WorkerAdmin(ControlAdmin):
 
     def read_more(self, request: HttpRequest, row: Worker) -> None:
         user: Any = request.user
-        if user.has_perm("ardiq.view_job"):
-            row.work = seeing.work_of(row.queue, row.id)
+        may = user.has_perm("ardiq.view_job")
+        row.work = seeing.work_of(row.queue, row.id) if may else seeing.Work([], [])
 
     def _job(self, view: JobView) -> SafeString:
         address = self.url("change", quote(view.id), model="job")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from ardiq.adminui.sources import FewSource
 from ardiq.models.base import RedisModel
 
 if TYPE_CHECKING:
+    from ardiq.adminui.sources import FewSource
     from ardiq.models.base import Text
 
 
@@ -30,4 +30,6 @@ class Dashboard(RedisModel):
 
     @classmethod
     def make_source(cls) -> FewSource:
+        from ardiq.adminui.sources import FewSource
+
         return FewSource(list)

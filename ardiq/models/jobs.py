@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from ardiq.adminui.reading import Reading
-from ardiq.adminui.sources import JobSource, broker_of
 from ardiq.adminui.text import plain
 from ardiq.adminui.times import moment
 from ardiq.core.job import ID_MOST, JobStatus
 from ardiq.models.base import RedisModel
-from ardiq.store.inspector import JobView
 
 if TYPE_CHECKING:
+    from ardiq.adminui.reading import Reading
+    from ardiq.adminui.sources import JobSource
     from ardiq.models.base import Text, When, Whole
+    from ardiq.store.inspector import JobView
 
 STATES = (
     (JobStatus.SCHEDULED.value, _("Scheduled")),
@@ -68,6 +68,8 @@ class Job(RedisModel):
 
     @classmethod
     def make_source(cls) -> JobSource:
+        from ardiq.adminui.sources import JobSource
+
         return JobSource(cls.of)
 
     @classmethod
@@ -109,4 +111,7 @@ class Job(RedisModel):
 
     @cached_property
     def reading(self) -> Reading:
+        from ardiq.adminui.reading import Reading
+        from ardiq.adminui.sources import broker_of
+
         return Reading(self.queue, broker_of(self.queue).codec, self.view)

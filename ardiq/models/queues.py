@@ -8,14 +8,13 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
-from ardiq.adminui import seeing
-from ardiq.adminui.seeing import Closer, SeenQueue
-from ardiq.adminui.sources import FewSource
 from ardiq.adminui.times import moment
 from ardiq.core.job import JobStatus
 from ardiq.models.base import RedisModel
 
 if TYPE_CHECKING:
+    from ardiq.adminui.seeing import Closer, SeenQueue
+    from ardiq.adminui.sources import FewSource
     from ardiq.models.base import Flag, Text, When, Whole
 
 
@@ -57,6 +56,9 @@ class Queue(RedisModel):
 
     @classmethod
     def make_source(cls) -> FewSource:
+        from ardiq.adminui import seeing
+        from ardiq.adminui.sources import FewSource
+
         return FewSource(lambda: [cls.of(*one) for one in seeing.queues(conf.aliases()).items()])
 
     @classmethod

@@ -8,14 +8,13 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
-from ardiq.adminui import seeing
-from ardiq.adminui.seeing import SeenSchedule
-from ardiq.adminui.sources import FewSource
 from ardiq.adminui.text import plain
 from ardiq.adminui.times import moment
 from ardiq.models.base import RedisModel
 
 if TYPE_CHECKING:
+    from ardiq.adminui.seeing import SeenSchedule
+    from ardiq.adminui.sources import FewSource
     from ardiq.models.base import Flag, Text, When
 
 
@@ -44,6 +43,9 @@ class Schedule(RedisModel):
 
     @classmethod
     def make_source(cls) -> FewSource:
+        from ardiq.adminui import seeing
+        from ardiq.adminui.sources import FewSource
+
         return FewSource(
             lambda: [
                 cls.of(alias, one)

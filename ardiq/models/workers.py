@@ -8,16 +8,15 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf
-from ardiq.adminui import seeing
-from ardiq.adminui.seeing import SeenWorker, Work
-from ardiq.adminui.sources import FewSource
 from ardiq.adminui.text import plain
 from ardiq.adminui.times import moment
 from ardiq.models.base import RedisModel
-from ardiq.store.inspector import WorkerView
 
 if TYPE_CHECKING:
+    from ardiq.adminui.seeing import SeenWorker, Work
+    from ardiq.adminui.sources import FewSource
     from ardiq.models.base import Text, When, Whole
+    from ardiq.store.inspector import WorkerView
 
 
 WORKER_STATES = (
@@ -43,7 +42,7 @@ class Worker(RedisModel):
     state: Text = models.CharField(_("state"), max_length=20, choices=WORKER_STATES, default="alive")
 
     view: WorkerView
-    work = Work([], [])
+    work: Work
     seen_at: int
     """Now, by the clock of its server, ms."""
 
@@ -59,6 +58,9 @@ class Worker(RedisModel):
 
     @classmethod
     def make_source(cls) -> FewSource:
+        from ardiq.adminui import seeing
+        from ardiq.adminui.sources import FewSource
+
         return FewSource(
             lambda: [
                 cls.of(alias, one) for alias, found in seeing.workers(conf.aliases()).items() for one in found
