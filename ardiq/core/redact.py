@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
-MASK = "***"
+MASK = "********"
 SECRET = re.compile(r"pass|secret|token|credential|private|api_?key", re.IGNORECASE)
-# Wider than for options: what tasks are given is data of people.
+# Wider than for options: what tasks are given is data of people. Authors are shown, authorization is not.
 PRIVATE = re.compile(
-    r"api|auth(?!or)|token|key|secret|pass|signature|cookie|card|iban|credential|private", re.IGNORECASE
+    r"api|auth(?!or(?!i[szt]))|token|key|secret|pass|signature|cookie|card|iban|credential|private",
+    re.IGNORECASE,
 )
 _SHORTEST = 4  # characters; masking shorter values wherever they occur would make texts unreadable
 _QUERY_SECRET = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", re.IGNORECASE)

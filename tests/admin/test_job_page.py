@@ -150,7 +150,7 @@ def test_kept_logs(boss: Client, sign_in: SignIn, shop: Shop, work: Work) -> Non
     done = talk.enqueue_sync("sesame-street")
     work()
     text = page(boss, done.id)
-    assert "pushed &lt;b&gt;with&lt;/b&gt; ***" in text and "sesame" not in text and "WARNING" in text
+    assert "pushed &lt;b&gt;with&lt;/b&gt; ********" in text and "sesame" not in text and "WARNING" in text
     assert "pushed" not in page(sign_in("view_job"), done.id)
 
 

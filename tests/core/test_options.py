@@ -266,15 +266,15 @@ def test_names(bad: object) -> None:
 
 URLS = [
     ("redis://localhost:6379/0", "redis://localhost:6379/0"),
-    ("redis://u:hush@h/0", "redis://u:***@h/0"),
-    ("rediss://:hush@h:1/0", "rediss://:***@h:1/0"),
+    ("redis://u:hush@h/0", "redis://u:********@h/0"),
+    ("rediss://:hush@h:1/0", "rediss://:********@h:1/0"),
     ("redis://u@h", "redis://u@h"),
-    ("redis://u:hu@sh@h", "redis://u:***@h"),
-    ("redis://u:hu/sh@h", "redis://u:***@h"),
-    ("redis://u:hu?sh@h", "redis://u:***@h"),
-    ("redis://u:hu#sh@h", "redis://u:***@h"),
-    ("unix:///run/r.sock?db=1&password=hush", "unix:///run/r.sock?db=1&password=***"),
-    ("u:hush@h", "***"),
+    ("redis://u:hu@sh@h", "redis://u:********@h"),
+    ("redis://u:hu/sh@h", "redis://u:********@h"),
+    ("redis://u:hu?sh@h", "redis://u:********@h"),
+    ("redis://u:hu#sh@h", "redis://u:********@h"),
+    ("unix:///run/r.sock?db=1&password=hush", "unix:///run/r.sock?db=1&password=********"),
+    ("u:hush@h", "********"),
 ]
 
 

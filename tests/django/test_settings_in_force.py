@@ -205,6 +205,6 @@ def test_the_worker_command_shows_no_password() -> None:
             break
     process.terminate()
     seen += process.communicate(timeout=30)[0]
-    assert "user:***@" in seen and "Waiting for Redis" in seen, seen
+    assert "user:********@" in seen and "Waiting for Redis" in seen, seen
     assert SECRET not in seen
     assert process.returncode == 0
