@@ -53,8 +53,6 @@ def test_staff_without_permissions_sees_nothing(sign_in: SignIn, shop: Shop) -> 
     every = addresses(job.id, shop.app.queue_name)
     assert len(every) >= 20
     for address in every:
-        if address.endswith((f"/{job.id}/", f"/{shop.app.queue_name}/")):
-            continue  # Django's redirect of old addresses to the change page
         assert clerk.get(address).status_code == 403, address
         assert (
             clerk.post(address, {"action": "abort_selected", "_selected_action": job.id}).status_code == 403
