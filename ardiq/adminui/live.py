@@ -37,6 +37,7 @@ def media(regions: str) -> forms.Media:
         "data-stale": _("stale since %s"),
         "data-again": _("Sign in again"),
         "data-newer": _("%s newer: show"),
+        "data-moved": _("The order has changed: show"),
     }
     script = Script(
         "ardiq/live.js", type="module", **{"data-ardiq-live": regions, "data-every": every}, **texts

@@ -73,6 +73,22 @@ def test_rows_stay_under_the_pointer(visit: Open, stage: Site) -> None:
     page.wait_for_selector(f'#result_list a[href*="{job.id}"]')
 
 
+def test_rows_that_change_places_stay_under_the_pointer(visit: Open, stage: Site) -> None:
+    """One that leaves would move those below it; it goes when the pointer has gone, with no click."""
+    task = stage.app.ref("market.notify").options(delay_ms=3_600_000)
+    jobs = [task.enqueue_sync(f"{name}@example.com") for name in "ab"]
+    page = visit(f"{JOBS}?state=scheduled")
+    gone = f'#result_list a[href*="{jobs[0].id}"]'
+    page.hover("#result_list tbody tr:nth-child(2)")
+    assert page.locator(gone).count() == 1
+    assert jobs[0].delete_sync()
+    page.get_by_role("button", name="The order has changed: show").wait_for()
+    assert page.locator(gone).count() == 1
+    page.mouse.move(1, 1)
+    page.wait_for_selector(gone, state="detached")
+    assert jobs[1].delete_sync()
+
+
 def test_a_selection_stays(visit: Open, stage: Site) -> None:
     """With a box ticked nothing is asked, and after it everything is again."""
     page = visit(JOBS)

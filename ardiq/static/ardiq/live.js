@@ -31,11 +31,18 @@ function regions(page) {
   return [...page.querySelectorAll(selector)];
 }
 
-// The keys of what a list shows, in order: the addresses of its rows.
-function rows(page) {
-  return regions(page).flatMap((region) =>
-    [...region.querySelectorAll("tbody th a[href]")].map((link) => link.getAttribute("href")),
-  );
+function tables(page) {
+  return regions(page).flatMap((region) => [...region.querySelectorAll("table")]);
+}
+
+// The keys of what a table shows, in order: the addresses of its rows.
+function rows(table) {
+  return table ? [...table.querySelectorAll("tbody th a[href]")].map((link) => link.getAttribute("href")) : [];
+}
+
+// The number of the table that the pointer is on, -1 for none.
+function pointed() {
+  return tables(document).findIndex((table) => table.matches(":hover"));
 }
 
 // Whether somebody is at work in there: what they look at, mark or write must stay as it is.
@@ -88,13 +95,17 @@ function swap(page) {
   document.dispatchEvent(new CustomEvent("ardiq:live"));
 }
 
+// Puts a newer page in place, unless rows would move under the pointer: then somebody has to ask for it, or to
+// move the pointer away.
 function offer(page) {
-  const known = new Set(rows(document));
-  const newer = rows(page).filter((row) => !known.has(row)).length;
-  const pointed = regions(document).some((region) => region.matches(":hover"));
-  if (known.size && newer && pointed) {
+  const at = pointed();
+  const before = rows(tables(document)[at]);
+  const after = rows(tables(page)[at]);
+  const known = new Set(before);
+  const newer = after.filter((row) => !known.has(row)).length;
+  if (before.some((row, place) => row !== after[place])) {
     waiting = page;
-    tell(script.dataset.newer.replace("%s", newer), () => swap(waiting));
+    tell(newer ? script.dataset.newer.replace("%s", newer) : script.dataset.moved, () => swap(waiting));
   } else {
     swap(page);
   }
@@ -161,6 +172,8 @@ async function ask() {
     } else {
       offer(page);
     }
+  } else if (waiting && pointed() < 0 && !busy()) {
+    swap(waiting);
   }
 }
 
