@@ -192,9 +192,10 @@ class Enqueuable(Generic[P, R]):
         if self.waits_for_commit(broker):
             leaving.at_commit(self, broker, job)
             return Job(job[0], broker)
-        return handle(broker, job[0], self._send_sync(broker, job))
+        return handle(broker, job[0], self.send_now(broker, job))
 
-    def _send_sync(self, broker: Broker, job: NewJob) -> Answer:
+    def send_now(self, broker: Broker, job: NewJob) -> Answer:
+        """Store one from sync code, whatever transaction is open, and tell of it."""
         answer = broker.submit(job)
         if job_enqueued.receivers and is_new(answer):
             self.announce(broker, [job[0]])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +34,9 @@ log = logging.getLogger("ardiq")
 
 MOST_BYTES = 4_194_304  # of one statement, as far as rows can be parted: databases limit a packet
 AVOIDED = 5.0  # seconds in which nothing is pushed at commit after Redis could not be reached
+
+Hearer = Callable[[Answer], None]
+"""Hears what came of a row; must not raise."""
 
 _avoided: WeakKeyDictionary[Broker, float] = WeakKeyDictionary()
 _last_id = 0
@@ -74,8 +77,10 @@ class Parcel:
     rows: list[Outbox]
     written: list[float]
     """When each row was written, by the monotonic clock."""
+    hearers: list[Hearer | None]
+    """Who is told, for each row, when a commit pushes it; whoever pushes it himself has the answers."""
     waits: bool = False
-    """Whether the commit of an open transaction pushes it."""
+    """Whether it is not to be pushed by whoever wrote it: a commit does that, or the relay."""
 
     def push(self) -> list[Answer]:
         """Push and delete from sync code. Answers for each row; True for all when they stay for the relay."""
@@ -158,10 +163,14 @@ class Parcel:
 
 def _push_together(parcels: list[Parcel]) -> tuple[int, None]:
     """Push what one commit has written, in one round trip to Redis and one to the database."""
-    rows, written = (
-        [one for parcel in parcels for one in getattr(parcel, name)] for name in ("rows", "written")
+    rows, written, hearers = (
+        [one for parcel in parcels for one in getattr(parcel, name)]
+        for name in ("rows", "written", "hearers")
     )
-    Parcel(parcels[0].broker, parcels[0].using, rows, written).push()
+    answers = Parcel(parcels[0].broker, parcels[0].using, rows, written, hearers).push()
+    for hear, answer in zip(hearers, answers, strict=True):
+        if hear is not None:
+            hear(answer)
     return len(parcels), None
 
 
@@ -183,14 +192,16 @@ def _parted(rows: Sequence[Outbox]) -> Iterator[list[Outbox]]:
         yield part
 
 
-def write(broker: Broker, jobs: Sequence[NewJob], using: str | None) -> Parcel:
+def write(broker: Broker, jobs: Sequence[NewJob], using: str | None, hear: Hearer | None = None) -> Parcel:
     """Write the rows of jobs, all or none, in the transaction that is open here or in one of their own.
 
-    A parcel that does not wait for a commit is to be pushed by the caller, now. Raises DatabaseError.
+    ``hear`` is told the answer for each row when the commit of that transaction has pushed it, or left it to
+    the relay. A parcel that does not wait for a commit is to be pushed by the caller, now. Raises
+    DatabaseError.
     """
     table, alias = _table(), using or DEFAULT_DB_ALIAS
     rows = [row_of(broker.options.queue, job) for job in jobs]
-    parcel = Parcel(broker, alias, rows, [time.monotonic()] * len(rows))
+    parcel = Parcel(broker, alias, rows, [time.monotonic()] * len(rows), [hear] * len(rows))
     try:
         if len(parcel.rows) == 1:
             parcel.rows[0].save(using=alias, force_insert=True)

@@ -12,10 +12,9 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
 from django.utils import timezone
 
-from ardiq import conf, leaving, outbox, transactions
+from ardiq import conf, leaving, outbox
 from ardiq.backend import checks, finding, telling
 from ardiq.backend.calls import TaskCall
 from ardiq.backend.hall import Hall, hall_of
@@ -93,36 +92,36 @@ class ArdiqBackend(BaseTaskBackend):
         cannot be reached.
         """
         call, broker, job, result = self._prepare(task, args, kwargs)
-        using = call.call_options.using
-        stored = partial(self._stored, call, broker, result)
+        stored = partial(self._stored, result)
         if call.is_durable(broker):
-            answer = outbox.put(broker, [job], using)[0]
-            if transactions.is_open(using):
-                transaction.on_commit(partial(stored, answer), using)
-            else:
-                stored(answer)
+            parcel = outbox.write(broker, [job], call.call_options.using, stored)
+            if not parcel.waits:
+                stored(parcel.push()[0])
         elif call.waits_for_commit(broker):
             leaving.at_commit(call.telling(stored), broker, job)
         else:
-            stored(broker.submit(job))
+            stored(call.send_now(broker, job))
         return result
 
     async def aenqueue(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult:
         """``enqueue`` on an event loop: no thread takes part in it. Where receivers of the signal are not
         async, they get one."""
         call, broker, job, result = self._prepare(task, args, kwargs)
+        stored = partial(self._stored, result)
         if call.is_durable(broker):
-            answer = (await outbox.put_async(broker, [job], call.call_options.using))[0]
+            parcel = await sync_to_async(outbox.write)(broker, [job], call.call_options.using, stored)
+            if parcel.waits:
+                return result
+            answer = (await parcel.push_async())[0]
         elif call.call_options.on_commit:
-            told = call.telling(partial(self._stored, call, broker, result))
-            await sync_to_async(leaving.here)(broker, [(told, job)])
+            await sync_to_async(leaving.here)(broker, [(call.telling(stored), job)])
             return result
         else:
             answer = await broker.here().submit(job)
+            if job_enqueued.receivers and is_new(answer):
+                await sync_to_async(call.announce)(broker, [result.id])
         if is_new(answer):
             self._enqueued(result, answer)
-            if job_enqueued.receivers:
-                await sync_to_async(call.announce)(broker, [result.id])
             await telling.asend(task_enqueued, type(self), result)
             return result
         self._joined(result, answer)
@@ -157,11 +156,10 @@ class ArdiqBackend(BaseTaskBackend):
         object.__setattr__(result, "id", job[0])
         return call, broker, job, result
 
-    def _stored(self, call: TaskCall, broker: Broker, result: TaskResult, answer: Answer) -> None:
+    def _stored(self, result: TaskResult, answer: Answer) -> None:
+        """What came of an enqueue is known; its ``job_enqueued`` has been sent."""
         if is_new(answer):
             self._enqueued(result, answer)
-            if job_enqueued.receivers:
-                call.announce(broker, [result.id])
             telling.send(task_enqueued, type(self), result)
             return
         self._joined(result, answer)
