@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf, references
 from ardiq.adminui import times
+from ardiq.adminui.asking import together
 from ardiq.adminui.badges import badge
 from ardiq.adminui.base import RedisAdmin
-from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.core.errors import BrokerError
 from ardiq.models import Job
@@ -121,12 +121,11 @@ def _without(fields: Any) -> list[Any]:
 
 
 def _newest(obj: models.Model, queues: list[str], most: int) -> tuple[int, list[Job]]:
-    """How many jobs the object lists, and the newest of them. One round trip for each queue."""
+    """How many jobs the object lists, and the newest of them. One round trip for each server."""
     hash = references.subject_hash(references.of(obj))
     total, jobs = 0, []
-    for alias in queues:
-        own = broker_of(alias)
-        found: inspector.Attached = own.store.run(inspector.attached(own.keys, hash, most))
+    answers = together(queues, lambda own: [inspector.attached(own.keys, hash, most)])
+    for alias, (found,) in answers.items():
         mine = [job for job in (Job.of(alias, view) for view in found.views) if _is_about(job, hash)]
         total += found.total - len(found.views) + len(mine)
         jobs += mine

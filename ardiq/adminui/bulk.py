@@ -13,16 +13,18 @@ from django.utils.translation import gettext as _
 from ardiq import operations
 from ardiq.adminui import audit, times
 from ardiq.adminui.actions import ACTIONS, Action
+from ardiq.adminui.asking import broker_of, together
 from ardiq.adminui.badges import LABELS
 from ardiq.adminui.base import RedisAdmin, shielded
 from ardiq.adminui.filters import number
 from ardiq.adminui.plan import plan_of
 from ardiq.adminui.sought import path_in
-from ardiq.adminui.sources import JobSource, broker_of
+from ardiq.adminui.sources import JobSource
 from ardiq.adminui.text import plain
 from ardiq.core.errors import QueueFull
 from ardiq.models import Job
 from ardiq.operations import Order
+from ardiq.store import bulks
 from ardiq.store.bulks import CANCELLED, DONE, RUNNING, Bulk
 
 LISTED = 20  # operations of each queue that the page shows
@@ -123,11 +125,9 @@ class BulkAdmin(RedisAdmin):
     @shielded
     def bulks_view(self, request: HttpRequest) -> HttpResponse:
         """The latest operations of the queues that the user may see, and how far they are."""
-        rows = [
-            self._row(request, queue, one)
-            for queue in self.queues(request)
-            for one in operations.latest(broker_of(queue), LISTED)
-        ]
+        listed = together(self.queues(request), lambda own: [bulks.latest(own.keys, LISTED)])
+        found = together(listed, lambda own: [bulks.read(own.keys, id) for id in listed[own.keys.queue][0]])
+        rows = [self._row(request, queue, one) for queue, some in found.items() for one in some if one]
         rows.sort(key=lambda row: row["at"], reverse=True)
         return self.framed(
             request,

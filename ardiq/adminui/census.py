@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ardiq import conf
+from ardiq.adminui.asking import servers, together
 from ardiq.adminui.plan import Plan
 from ardiq.adminui.sought import Sought
-from ardiq.connection import Broker, broker
+from ardiq.connection import Broker
 from ardiq.core.job import JobStatus
 from ardiq.store import browsing, controls, inspector
 from ardiq.store.browsing import STRETCH
 from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts
+from ardiq.store.scripts import Call
 
 TALLIED = 1_000  # newest jobs of a queue among which tasks are counted
 
 
-def broker_of(alias: str) -> Broker:
-    return broker(conf.options(alias))
-
-
 class Census:
-    """Remembers what it has counted: make a new one for each request."""
+    """Remembers what it has counted: make a new one for each request. Whoever asks for the numbers of one
+    queue gets those of all of its server, which costs no more than one."""
 
     def __init__(self, aliases: list[str], sought: Sought) -> None:
         self.aliases = aliases
@@ -43,25 +41,29 @@ class Census:
     def counts(self, alias: str) -> Counts:
         """Counts of one queue, which is tidied on the way."""
         if alias not in self._counts:
-            own = broker_of(alias)
-            tidy, counts = inspector.tidy(own.keys), inspector.counts(own.keys, own.options.priorities)
-            pauses = controls.pauses(own.keys)
-            _, self._counts[alias], self.pauses[alias] = own.store.run_many((tidy, counts, pauses))
+            self._count(alias)
         return self._counts[alias]
 
     def numbers(self, alias: str) -> dict[JobStatus, int]:
         """How many jobs of each status there are, of the time that is sought."""
-        if not self.sought.timed:
-            return self.counts(alias).statuses
-        if alias not in self._windows:
-            own = broker_of(alias)
-            calls = [
-                browsing.size(own.keys, browsing.places([status], own.options.priorities), self.sought.keep())
-                for status in browsing.STATUSES
-            ]
-            found = own.store.run_many(calls)
-            self._windows[alias] = dict(zip(browsing.STATUSES, found, strict=True))
-        return self._windows[alias]
+        counts = self.counts(alias)
+        return self._windows[alias] if self.sought.timed else counts.statuses
+
+    def _count(self, alias: str) -> None:
+        """One round trip."""
+        groups = ([own.keys.queue for own in group] for group in servers(self.aliases))
+        beside = next((group for group in groups if alias in group), [alias])
+        for queue, (_tidied, counts, pauses, *sizes) in together(beside, self._calls).items():
+            self._counts[queue], self.pauses[queue] = counts, pauses
+            self._windows[queue] = dict(zip(browsing.STATUSES, sizes, strict=False))
+
+    def _calls(self, own: Broker) -> list[Call]:
+        keys, lanes = own.keys, own.options.priorities
+        calls = [inspector.tidy(keys), inspector.counts(keys, lanes), controls.pauses(keys)]
+        if self.sought.timed:
+            places = (browsing.places([status], lanes) for status in browsing.STATUSES)
+            calls += [browsing.size(keys, where, self.sought.keep()) for where in places]
+        return calls
 
     def total(self, queues: Iterable[str], statuses: Iterable[JobStatus]) -> int:
         chosen = list(statuses)
@@ -70,15 +72,18 @@ class Census:
     def tasks(self, queues: Iterable[str], statuses: Iterable[JobStatus]) -> dict[str, int]:
         """Task -> how many, among the TALLIED jobs nearest to now of each queue; the most frequent first."""
         out: dict[str, int] = {}
-        chosen = list(statuses)
-        for alias in queues:
-            own = broker_of(alias)
+        chosen, keep = list(statuses), self.sought.keep()
+
+        def calls(own: Broker) -> list[Call]:
             where = browsing.places(chosen, own.options.priorities)
-            calls = [
-                browsing.names(own.keys, where, at, min(STRETCH, TALLIED - at), self.sought.keep())
-                for at in range(0, TALLIED, STRETCH)
+            end = min(TALLIED, self.total([own.keys.queue], chosen))
+            return [
+                browsing.names(own.keys, where, at, min(STRETCH, end - at), keep)
+                for at in range(0, end, STRETCH)
             ]
-            for part in own.store.run_many(calls):
+
+        for parts in together(queues, calls).values():
+            for part in parts:
                 for name, number in part.items():
                     out[name] = out.get(name, 0) + number
         return dict(sorted(out.items(), key=lambda one: (-one[1], one[0])))

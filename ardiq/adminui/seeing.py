@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from ardiq import owners
-from ardiq.adminui.sources import broker_of
+from ardiq.adminui.asking import broker_of, together
 from ardiq.connection import Broker
 from ardiq.core.job import ENDED, JobStatus
 from ardiq.core.recurrence import Recurrence
@@ -24,26 +23,6 @@ HELD = 100  # jobs that a worker holds that its page shows
 LOOKED = 200  # of the jobs of a queue that have ended latest: among them are the last ones of a worker
 LAST = 20  # of those that are shown
 NEWEST = 10  # jobs on the page of a queue
-
-
-def servers(aliases: Iterable[str]) -> list[list[Broker]]:
-    """The queues that can be asked in one round trip: those of one server, of a Cluster each alone."""
-    groups: dict[Any, list[Broker]] = {}
-    for alias in aliases:
-        own = broker_of(alias)
-        where: Any = alias if own.endpoint.is_cluster else own.options.cache_key[:-1]
-        groups.setdefault(where, []).append(own)
-    return list(groups.values())
-
-
-def together(aliases: Iterable[str], make: Callable[[Broker], Sequence[Call]]) -> dict[str, list[Any]]:
-    """What each queue answers to some calls. One round trip for each server; a Cluster counts as many."""
-    out: dict[str, list[Any]] = {}
-    for group in servers(aliases):
-        asked = [(own.keys.queue, list(make(own))) for own in group]
-        answers = iter(group[0].store.run_many([call for _, calls in asked for call in calls]))
-        out |= {queue: [next(answers) for _ in calls] for queue, calls in asked}
-    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ardiq import conf, overview
+from ardiq.adminui.asking import broker_of, servers
 from ardiq.adminui.reading import Reading
-from ardiq.adminui.seeing import servers
-from ardiq.adminui.sources import broker_of
 from ardiq.connection import Broker
 from ardiq.core.options import Options
 from ardiq.core.statistics import Statistics

@@ -1,37 +1,43 @@
 """Where rows come from: jobs a page at a time, queues and workers all at once, for they are few.
 
 A source remembers what it has read, so that one page of the admin asks for the same thing once: make a
-new one for each request. Each step is one round trip to each queue concerned.
+new one for each request. Each step is one round trip to each server concerned, however many queues it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
+from math import ceil
 from typing import Any
 
 from django.db import models
 
 from ardiq import conf
-from ardiq.adminui.census import Census, broker_of
+from ardiq.adminui.asking import broker_of, together
+from ardiq.adminui.census import Census
 from ardiq.adminui.plan import Plan, refuse
 from ardiq.adminui.reading import Reading
 from ardiq.adminui.sought import NOTHING, Path, Sought, path_in
+from ardiq.connection import Broker
 from ardiq.core.job import JobStatus
 from ardiq.store import browsing, inspector
 from ardiq.store.browsing import STRETCH, Keep, Spot
-from ardiq.store.inspector import JobView
+from ardiq.store.inspector import LARGEST, JobView
+from ardiq.store.scripts import Call
 
 SEARCHED = 10_000  # newest jobs of a queue that a filter by task or a search looks at
 ROWS = 100  # jobs that one script reads for a list
 READ = 2_000  # jobs whose calls a search for an argument reads in one round trip
+READS = 10  # most round trips for that; above so many jobs each reads more
 SMALL = 4_096  # bytes of a call that such a search reads at most
 
 __all__ = ["FewSource", "JobSource", "Searched", "broker_of"]
 
 Place = tuple[str, str]  # queue, id
+Found = tuple[str, Spot]  # queue, and where in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class JobSource(Census):
         super().__init__(conf.aliases() if aliases is None else aliases, sought)
         self._make = make
         self._fetched: dict[tuple[str, ...], list[Any]] = {}
-        self._found: dict[Any, list[tuple[str, Spot]]] = {}
+        self._found: dict[Any, list[Found]] = {}
         self.searched: Searched | None = None
         """Of the last search that could not look at all jobs."""
         self.unread = 0
@@ -113,51 +119,49 @@ class JobSource(Census):
 
     def _fetch(self, queues: list[str], ids: list[str]) -> list[Any]:
         found: dict[str, Any] = {}
-        for alias in queues:
-            for view in self._views(alias, ids):
-                if view is None:
-                    continue
+        for alias, parts in together(queues, lambda own: _whole(own, ids)).items():
+            for view in (view for part in parts for view in part if view is not None):
                 if view.id in found:
                     found[view.id].also_in.append(alias)
                 else:
                     found[view.id] = self._make(alias, view)
         return list(found.values())
 
-    def _views(self, alias: str, ids: list[str]) -> list[JobView | None]:
-        own = broker_of(alias)
-        if len(ids) == 1:  # the page of a job shows all of it; a list does not
-            return list(own.store.run(inspector.job(own.keys, ids[0])))
-        parts = [inspector.rows(own.keys, ids[at : at + ROWS]) for at in range(0, len(ids), ROWS)]
-        return [view for part in own.store.run_many(parts) for view in part]
-
     # -- by place -----------------------------------------------------------------------------------
 
-    def _listed(self, plan: Plan) -> list[tuple[str, Spot]]:
+    def _listed(self, plan: Plan) -> list[Found]:
         queues, far = self.queues(plan), self._far(plan)
         stop = self.count(plan) if plan.stop is None else plan.stop
-        if len(queues) == 1:
-            spots = self._spots(queues[0], plan, plan.start, stop - plan.start, far)
-            return [(queues[0], spot) for spot in spots]
-        heads = [[(alias, spot) for spot in self._spots(alias, plan, 0, stop, far)] for alias in queues]
-        return list(islice(merge(*heads, key=lambda one: -one[1].key), plan.start, stop))
+        stop = max(stop, plan.start)
+        # Of one queue the page alone; a page of several may lie anywhere in the beginnings of all.
+        start = plan.start if len(queues) == 1 else 0
+        found = self._spots(queues, plan, start, stop - start, far, [self.sought.keep()])
+        heads = [[(alias, spot) for spot in found[alias]] for alias in queues]
+        merged = merge(*heads, key=lambda one: -one[1].key)
+        return list(islice(merged, plan.start - start, stop - start))
 
     def _spots(
-        self, alias: str, plan: Plan, offset: int, limit: int, far: bool, keep: Keep | None = None
-    ) -> list[Spot]:
-        """Spots of one queue. Reads no further than there are jobs, STRETCH at a time in one round trip."""
-        own = broker_of(alias)
-        statuses, keep = self.statuses(plan), keep or self.sought.keep()
-        end = min(offset + limit, self.total([alias], statuses))
-        where = browsing.places(statuses, own.options.priorities)
-        calls = [
-            browsing.stretch(own.keys, where, at, min(STRETCH, end - at), far=far, keep=keep)
-            for at in range(offset, end, STRETCH)
-        ]
-        spots = [spot for part in own.store.run_many(calls) for spot in part.spots] if calls else []
-        # Jobs that moved between two scripts may show twice.
-        return list({spot.id: spot for spot in spots}.values())
+        self, queues: list[str], plan: Plan, offset: int, limit: int, far: bool, keeps: Sequence[Keep]
+    ) -> dict[str, list[Spot]]:
+        """Spots of each queue. Reads no further than there are jobs, STRETCH at a time."""
+        statuses = self.statuses(plan)
 
-    def _search(self, plan: Plan) -> list[tuple[str, Spot]]:
+        def calls(own: Broker) -> list[Call]:
+            end = min(offset + limit, self.total([own.keys.queue], statuses))
+            where = browsing.places(statuses, own.options.priorities)
+            return [
+                browsing.stretch(own.keys, where, at, min(STRETCH, end - at), far=far, keep=keep)
+                for keep in keeps
+                for at in range(offset, end, STRETCH)
+            ]
+
+        # Jobs that moved between two scripts may show twice.
+        return {
+            alias: list({spot.id: spot for part in parts for spot in part.spots}.values())
+            for alias, parts in together(queues, calls).items()
+        }
+
+    def _search(self, plan: Plan) -> list[Found]:
         """Jobs of some tasks, with some text or argument, or of a worker, among SEARCHED of each queue: those
         nearest to now, behind the ones that an earlier search has seen."""
         queues, far = self.queues(plan), self._far(plan)
@@ -167,14 +171,11 @@ class JobSource(Census):
             start, path = self.sought.start, path_in(plan.text)
             text = "" if path else plan.text
             self.unread = 0
-            found = [
-                (alias, spot)
-                for alias in queues
-                for task in tasks
-                for spot in self._with_argument(
-                    alias, path, self._spots(alias, plan, start, SEARCHED, far, self.sought.keep(task, text))
-                )
-            ]
+            keeps = [self.sought.keep(task, text) for task in tasks]
+            spots = self._spots(queues, plan, start, SEARCHED, far, keeps)
+            found = [(alias, spot) for alias in queues for spot in spots[alias]]
+            if path is not None:
+                found = self._with_argument(path, found)
             self._found[key] = sorted(found, key=lambda one: -one[1].key)
             there = [self.total([alias], self.statuses(plan)) for alias in queues]
             looked = sum(max(0, min(SEARCHED, number - start)) for number in there)
@@ -186,39 +187,53 @@ class JobSource(Census):
             )
         return self._found[key]
 
-    def _with_argument(self, alias: str, path: Path | None, spots: list[Spot]) -> list[Spot]:
+    def _with_argument(self, path: Path, found: list[Found]) -> list[Found]:
         """Those whose call has a value in some place. Calls above SMALL bytes are not read, but counted."""
-        if path is None:
-            return spots
-        own, out = broker_of(alias), []
-        for at in range(0, len(spots), READ):
-            some = spots[at : at + READ]
-            parts = [some[n : n + ROWS] for n in range(0, len(some), ROWS)]
-            calls = [inspector.rows(own.keys, [spot.id for spot in part], SMALL) for part in parts]
-            views = [view for part in own.store.run_many(calls) for view in part]
-            for spot, view in zip(some, views, strict=True):
+        out, most = [], max(READ, ceil(len(found) / READS))
+        for at in range(0, len(found), most):
+            some = found[at : at + most]
+            views = self._views(some, SMALL)
+            for alias, spot in some:
+                view = views.get((alias, spot.id))
                 if view is None or view.record is None:
                     continue
                 if view.cut and not view.record.call:
                     self.unread += 1
-                elif path.fits(Reading(alias, own.codec, view)):
-                    out.append(spot)
+                elif path.fits(Reading(alias, broker_of(alias).codec, view)):
+                    out.append((alias, spot))
         return out
 
-    def _read(self, found: list[tuple[str, Spot]], statuses: set[JobStatus]) -> list[Any]:
+    def _views(self, found: list[Found], largest: int = LARGEST) -> dict[Place, JobView]:
+        ids: dict[str, list[str]] = {}
+        for alias, spot in found:
+            ids.setdefault(alias, []).append(spot.id)
+        answers = together(ids, lambda own: _rows(own, ids[own.keys.queue], largest))
+        return {
+            (alias, view.id): view
+            for alias, parts in answers.items()
+            for part in parts
+            for view in part
+            if view is not None
+        }
+
+    def _read(self, found: list[Found], statuses: set[JobStatus]) -> list[Any]:
         """The jobs at these spots. Those that have gone or moved on since are left out."""
-        views: dict[Place, JobView] = {}
-        for alias in dict.fromkeys(alias for alias, _ in found):
-            own, ids = broker_of(alias), [spot.id for where, spot in found if where == alias]
-            calls = [inspector.rows(own.keys, ids[at : at + ROWS]) for at in range(0, len(ids), ROWS)]
-            for part in own.store.run_many(calls):
-                views |= {(alias, view.id): view for view in part if view is not None}
+        views = self._views(found)
         places = dict.fromkeys((alias, spot.id) for alias, spot in found)
         return [
             self._make(place[0], views[place])
             for place in places
             if place in views and (views[place].status is None or views[place].status in statuses)
         ]
+
+
+def _rows(own: Broker, ids: list[str], largest: int = LARGEST) -> list[Call]:
+    return [inspector.rows(own.keys, ids[at : at + ROWS], largest) for at in range(0, len(ids), ROWS)]
+
+
+def _whole(own: Broker, ids: list[str]) -> list[Call]:
+    """The page of a job shows all of it; a list does not."""
+    return [inspector.job(own.keys, ids[0])] if len(ids) == 1 else _rows(own, ids)
 
 
 class FewSource:

@@ -12,12 +12,15 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from ardiq import Ardiq
+from ardiq import Ardiq, JobStatus, operations
 from ardiq.adminui import lists, sources
+from ardiq.operations import Order
+from ardiq.store.browsing import Keep
 from ardiq.store.client import Store
 from ardiq.store.keys import Keys
 from tests.admin.conftest import CARD, LIST, Shop, SignIn, Work, ids
 from tests.server import admin
+from tests.topologies import mode
 
 
 @contextmanager
@@ -204,6 +207,62 @@ def two(app: Ardiq, redis_url: str, queue_name: str, settings: Settings) -> Iter
     with admin(redis_url) as client:
         for key in client.scan_iter(Keys(other).prefix + "*"):
             client.unlink(key)
+
+
+@pytest.fixture
+def six(app: Ardiq, redis_url: str, queue_name: str, settings: Settings) -> Iterator[list[Ardiq]]:
+    """Six queues on one server, each with some jobs."""
+    names = [queue_name, *(f"{queue_name}-{number}" for number in range(5))]
+    settings.ARDIQ = {name: {"REDIS_URL": redis_url} for name in names}
+    apps = [Ardiq(name) for name in names]
+    for each in apps:
+        each.enqueue_many_sync(each.ref("shop.any").prepare(n, who="ann") for n in range(30))
+    yield apps
+    with admin(redis_url) as client:
+        for each in apps[1:]:
+            for key in client.scan_iter(Keys(each.queue_name).prefix + "*"):
+                client.unlink(key)
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("", 50), ("?p=4", 30), ("?o=5", 50), ("?state=queued", 50), ("?when=1h", 50), ("?tries=more", 0),
+        ("?when=1h&state=queued", 50), ("?task=shop.any", 50), ("?q=shop.an", 50), ("?q=kwargs.who=ann", 50),
+        ("?worker=abababab", 0), ("?queue={queue}", 30), ("?queue={queue}&when=1h", 30),
+        ("?queue={queue}&state=failed", 0), ("?queue={queue}&q=shop", 30), ("?q={id}", 1), ("?q=nothing", 0),
+    ],
+)  # fmt: skip
+def test_as_few_for_many_queues(boss: Client, six: list[Ardiq], query: str, shown: int) -> None:
+    """R9: six queues of one server cost no more round trips than one. (Each has a node of its own on a
+    Cluster, which is asked by itself.)"""
+    last = six[-1].ref("shop.any").enqueue_sync(1) if "{id}" in query else None
+    asked = query.format(queue=six[3].queue_name, id=last.id if last else "")
+    with round_trips() as seen:
+        assert len(ids(boss, asked)) == shown
+    assert 1 <= len(seen) <= 5 * (6 if "cluster" in mode() else 1)
+
+
+def test_other_pages_over_many_queues(boss: Client, six: list[Ardiq]) -> None:
+    """R9: the page of a job, which may be in any of them, and that of bulk operations."""
+    job = six[4].ref("shop.any").enqueue_sync(1)
+    for each in six:
+        operations.start(each.broker, Order("retry", [JobStatus.FAILED], Keep(), 1))
+    for address in (f"{LIST}{job.id}/change/", f"{LIST}_bulk/"):
+        with round_trips() as seen:
+            text = boss.get(address).content.decode()
+        assert six[4].queue_name in text, address
+        assert len(seen) <= 5 * (6 if "cluster" in mode() else 1), address
+
+
+def test_an_argument_in_many_queues(boss: Client, six: list[Ardiq], monkeypatch: pytest.MonkeyPatch) -> None:
+    """R9: calls are read in READS steps at most, however many there are; each job is found once."""
+    monkeypatch.setattr(sources, "READ", 10)
+    made = [each.ref("shop.any").enqueue_sync(number, who="bob").id for number, each in enumerate(six)]
+    with round_trips() as seen:
+        assert sorted(ids(boss, "?q=kwargs.who=bob")) == sorted(made)
+    assert len(seen) <= (4 + sources.READS) * (6 if "cluster" in mode() else 1)
+    assert ids(boss, "?q=args.0=3&o=5")[0] != made[3] == ids(boss, "?q=args.0=3")[0]
 
 
 def test_queues_are_merged(boss: Client, two: list[Ardiq]) -> None:
