@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from ardiq.adminui import figures, live, times
 from ardiq.adminui.badges import LABELS
 from ardiq.adminui.base import RedisAdmin, shielded
+from ardiq.adminui.doing import DoingAdmin
 from ardiq.adminui.figures import milliseconds, number
 from ardiq.adminui.reading import Reading
-from ardiq.adminui.snapshot import Snapshot, snapshots
+from ardiq.adminui.snapshot import Failures, Snapshot, snapshots
 from ardiq.adminui.text import folds, plain
 from ardiq.alerts import PAUSES, SCHEDULES, WORKERS, alerts, name_of
 from ardiq.core.job import JobStatus
@@ -167,8 +168,18 @@ class Page:
                 "latest": self.link(Job, group.job) if one.latest else "",
                 "folds": folds(error.traceback) if error else [],
                 "url": self.jobs(state="failed", queue=one.queue, **({"task": tasks[0]} if tasks else {})),
+                "retry": self.retry(one),
             })  # fmt: skip
         return shown
+
+    def retry(self, one: Failures) -> str:
+        """The address that runs a whole group again, '' for those who may not. The admin of jobs decides,
+        which a project may have replaced."""
+        site = self.admin.admin_site
+        own = site.get_model_admin(Job) if site.is_registered(Job) else None
+        if not isinstance(own, DoingAdmin) or not own.has_retry_permission(self.request):
+            return ""
+        return self.admin.url("group", one.queue, one.group.fingerprint, model="job")
 
     def slowest(self) -> list[dict[str, Any]]:
         return [self.slow(one) for one in figures.slowest([one.statistics for one in self.found])]

@@ -26,11 +26,14 @@ from ardiq.adminui.bulk import SPREAD_MOST, BulkAdmin, whole
 from ardiq.adminui.export import ExportAdmin
 from ardiq.adminui.filters import number
 from ardiq.adminui.sources import broker_of
-from ardiq.models import Job
+from ardiq.models import Dashboard, Job
+from ardiq.store import letters
+from ardiq.store.verbs import CHUNK
 
 SHOWN = 20  # jobs that a confirm page names
 # quote() never leaves an underscore in an id, so that this is no job's address.
 DO = "_do/<str:name>/"
+GROUP = "_group/<str:queue>/<str:print>/"
 PAGES = ("abort", "retry", "again", "run")  # actions that a page of one job links to
 
 
@@ -69,7 +72,11 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        own = [path(DO, wrap(self.do_view), name="ardiq_job_do"), *self.bulk_urls()]
+        own = [
+            path(DO, wrap(self.do_view), name="ardiq_job_do"),
+            path(GROUP, wrap(self.group_view), name="ardiq_job_group"),
+            *self.bulk_urls(),
+        ]
         for name in PAGES:
             own.append(
                 path(
@@ -124,6 +131,21 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
             return None
         return self._ask(request, action, jobs, total, back="list")
 
+    @shielded
+    def group_view(self, request: HttpRequest, queue: str, print: str) -> HttpResponse:
+        """Confirm running dead letters of one group again, the latest MOST of them. ``print`` is the
+        fingerprint that its failures share."""
+        action = ACTIONS["retry"]
+        if not self.may(request, action) or queue not in self.queues(request):
+            raise PermissionDenied
+        ids, left = _latest(queue, print)
+        jobs = self._jobs(request, [(queue, id) for id in ids])
+        if not any(action.fits(job) for job in jobs):
+            text = _("None of these failures is left: their jobs run again, or are gone.")
+            self.message_user(request, text, messages.WARNING)
+            return HttpResponseRedirect(self._dashboard_url(request))
+        return self._ask(request, action, jobs, len(jobs) + left, back="dashboard")
+
     def _ask(
         self, request: HttpRequest, action: Action, jobs: Sequence[Job], total: int, back: str
     ) -> HttpResponse:
@@ -147,7 +169,7 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
             paced=action.paced and len(fitting) > 1,
             spread_most=SPREAD_MOST,
             do_url=self.url("do", action.name),
-            cancel_url=self.job_url(request, jobs[0]) if back == "job" else self.list_url(request),
+            cancel_url=self._way_back(request, back, jobs[0]),
             preserved_filters=self.get_preserved_filters(request),
         )
 
@@ -172,9 +194,21 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
         self._tell(request, action, done, skipped, len(pairs) - len(jobs))
         if done and action.name == "again" and len(jobs) == 1:
             return HttpResponseRedirect(self._newest(request, jobs[0]))
-        if request.POST.get("back") == "job" and len(jobs) == 1 and action.name != "delete":
-            return HttpResponseRedirect(self.job_url(request, jobs[0]))
-        return HttpResponseRedirect(self.list_url(request))
+        there = jobs[0] if len(jobs) == 1 and action.name != "delete" else None
+        return HttpResponseRedirect(self._way_back(request, request.POST.get("back", ""), there))
+
+    def _way_back(self, request: HttpRequest, back: str, job: Job | None) -> str:
+        """The address that an action was asked from: the page of a job, the dashboard, else the list."""
+        if back == "job" and job is not None:
+            return self.job_url(request, job)
+        return self._dashboard_url(request) if back == "dashboard" else self.list_url(request)
+
+    def _dashboard_url(self, request: HttpRequest) -> str:
+        """The address of the dashboard; of the list for those who may not see it."""
+        site = self.admin_site
+        if site.is_registered(Dashboard) and site.get_model_admin(Dashboard).has_view_permission(request):
+            return self.url("changelist", model="dashboard")
+        return self.list_url(request)
 
     def _newest(self, request: HttpRequest, job: Job) -> str:
         """The address of the job that was made of another one last."""
@@ -218,6 +252,15 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
         kept = self.get_preserved_filters(request)
         address = self.url("change", admin.utils.quote(job.pk))
         return f"{address}?{kept}" if kept else address
+
+
+def _latest(queue: str, print: str) -> tuple[list[str], int]:
+    """Ids of the latest MOST dead letters of a group, and how many there are behind them. One round trip."""
+    own = broker_of(queue)
+    calls = [letters.latest(own.keys, at, min(CHUNK, MOST - at), group=print) for at in range(0, MOST, CHUNK)]
+    pages: Sequence[letters.Page] = own.store.run_many(calls)
+    # What fails between two scripts moves the others on, so that one may be on both pages.
+    return list(dict.fromkeys(id for page in pages for id in page.ids)), pages[-1].left
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -47,6 +47,8 @@ ADDRESSES: dict[str, tuple[set[str], set[str]]] = {
     "ardiq_job_download": (SEE | {"view_job_payload"}, SEE | {"view_job_payload"}),
     "ardiq_job_do:abort": (SEE | {"abort_job"}, SEE | {"abort_job"}),
     "ardiq_job_do:retry": (SEE | {"retry_job"}, SEE | {"retry_job"}),
+    # The group that it asks about is gone.
+    "ardiq_job_group": (SEE | {"retry_job"}, SEE | {"retry_job"}),
     "ardiq_job_bulks": (SEE, SEE),
     # Who may cancel one is told by what it does; an id that there is not tells nothing.
     "ardiq_job_bulk_cancel": (NOBODY, NOBODY),
@@ -125,6 +127,7 @@ def addresses(keys: dict[str, str]) -> list[tuple[str, str]]:
     for path, pattern in patterns(admin.site.get_urls()):
         model = path.split("/")[1]
         filled = "/admin/" + path.replace("<path:object_id>", keys[model]).replace("<str:what>", "arguments")
+        filled = filled.replace("<str:queue>", keys["queue"]).replace("<str:print>", "0" * 12)
         if "cancel/<str:name>" in filled:
             out.append((pattern.name, filled.replace("<str:name>", "0" * 32)))
         elif "<str:name>" in filled:
