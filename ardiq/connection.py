@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
@@ -205,7 +206,9 @@ def forget(url: str) -> None:
 
 
 ids: list[str] = []  # made ahead; whoever takes one pops it
-_POOL = 256
+# uWSGI forks without a word to Python: its workers would all go on with the pool of the process that has
+# loaded the project, and a job whose id is taken is not made.
+_POOL = 1 if "uwsgi" in sys.modules else 256
 ID_SIZE = 32  # characters of an id that new_id makes
 _VERSION_4 = bytes(0x40 | (byte & 0x0F) for byte in range(256))
 _VARIANT = bytes(0x80 | (byte & 0x3F) for byte in range(256))
@@ -219,8 +222,9 @@ def new_id() -> str:
     try:
         return ids.pop()
     except IndexError:
-        ids.extend(new_ids(_POOL))
-        return ids.pop()
+        id, *others = new_ids(_POOL)
+        ids.extend(others)
+        return id
 
 
 def new_ids(count: int) -> list[str]:

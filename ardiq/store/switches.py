@@ -107,12 +107,13 @@ class Cuttable:
             copy.shutdown(socket.SHUT_RDWR)
 
 
-_all: dict[tuple[tuple[Place, ...], str], Switches] = {}
+_all: dict[tuple[int, tuple[Place, ...], str], Switches] = {}
 
 
 def switches(sentinels: Sentinels) -> Switches:
     """What all endpoints of this process share that have the same primary."""
-    key = (tuple(sentinels.places), sentinels.service)
+    # By the process as well, for uWSGI forks without a word to Python.
+    key = (os.getpid(), tuple(sentinels.places), sentinels.service)
     return _all.setdefault(key, Switches(sentinels))
 
 
