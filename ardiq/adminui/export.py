@@ -11,11 +11,15 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils.functional import Promise, lazystr
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ardiq.adminui import audit
 from ardiq.adminui.base import RedisAdmin
+from ardiq.adminui.filters import number
+from ardiq.adminui.lists import told_search
 from ardiq.adminui.text import plain, pretty
 from ardiq.models import Job
 
@@ -34,6 +38,18 @@ class Echo:
         return text
 
 
+class Most:
+    """How many jobs a file takes, in the words of whoever looks when they look."""
+
+    def __str__(self) -> str:
+        return _("(up to %s)") % number(MOST)
+
+
+def _bounded(text: Promise) -> Any:
+    """The name of an action, with its bound."""
+    return format_lazy("{} {}", text, lazystr(Most()))
+
+
 class ExportAdmin(RedisAdmin):
     """Exports of the list of jobs. A file is no change: it needs no page that asks first, but is logged."""
 
@@ -41,11 +57,11 @@ class ExportAdmin(RedisAdmin):
         user: Any = request.user
         return self.has_view_permission(request) and user.has_perm("ardiq.export_job")
 
-    @admin.action(permissions=["export"], description=gettext_lazy("Export selected jobs as CSV"))
+    @admin.action(permissions=["export"], description=_bounded(gettext_lazy("Export selected jobs as CSV")))
     def export_csv(self, request: HttpRequest, queryset: Any) -> HttpResponseBase | None:
         return self._export(request, queryset, "csv", _csv, "text/csv; charset=utf-8")
 
-    @admin.action(permissions=["export"], description=gettext_lazy("Export selected jobs as JSON"))
+    @admin.action(permissions=["export"], description=_bounded(gettext_lazy("Export selected jobs as JSON")))
     def export_json(self, request: HttpRequest, queryset: Any) -> HttpResponseBase | None:
         return self._export(request, queryset, "json", _json, "application/json")
 
@@ -56,16 +72,28 @@ class ExportAdmin(RedisAdmin):
         if not first:
             self.message_user(request, _("The selected jobs are gone."), messages.WARNING)
             return None
-        count = min(queryset.count(), MOST)
+        total = queryset.count()
+        count = min(total, MOST)
         self._note(request, kind, first, count)
+        self._tell_bounds(request, queryset, count, total)
         fields = [*OPEN, *(CLOSED if first[0].may_read else ())]
         response = StreamingHttpResponse(
             write(fields, _jobs(queryset, first, count)), content_type=content_type
         )
-        response["Content-Disposition"] = f'attachment; filename="jobs.{kind}"'
+        response["Content-Disposition"] = f'attachment; filename="{_file(kind, count, total)}"'
         response["X-Content-Type-Options"] = "nosniff"
         response["X-Ardiq-Jobs"] = str(count)
         return response
+
+    def _tell_bounds(self, request: HttpRequest, queryset: Any, count: int, total: int) -> None:
+        """What is not in the file. A download leads to no page, so that the next one says it."""
+        if total > count:
+            text = _("The file has the first %(count)s of %(total)s jobs, in the order of the list.")
+            words = {"count": number(count), "total": number(total)}
+            self.message_user(request, text % words, messages.WARNING)
+        source, plan = queryset.source, queryset.plan
+        if "id" not in plan.wanted and source.searches(plan) and source.searched:
+            self.message_user(request, told_search(source.searched), messages.WARNING)
 
     def _note(self, request: HttpRequest, kind: str, first: list[Job], count: int) -> None:
         user: Any = request.user
@@ -80,6 +108,11 @@ class ExportAdmin(RedisAdmin):
             user, Job, "export", queue=first[0].queue if len(queues) == 1 else "", count=count,
             ids=tuple(job.pk for job in first[: audit.EACH_MOST]), detail=detail,
         )  # fmt: skip
+
+
+def _file(kind: str, count: int, total: int) -> str:
+    """The name of the file, which says when it does not have all."""
+    return f"jobs-first-{count}-of-{total}.{kind}" if total > count else f"jobs.{kind}"
 
 
 def _jobs(queryset: Any, first: list[Job], count: int) -> Iterator[Job]:

@@ -23,6 +23,19 @@ from ardiq.adminui.sources import SMALL, JobSource, Searched
 DEEPEST = 200  # pages of a list that is merged from several places
 
 
+def told_search(searched: Searched) -> str:
+    """What a search has looked at."""
+    words = {
+        "first": number(searched.before + 1),
+        "last": number(searched.before + searched.looked),
+        "looked": number(searched.looked),
+        "there": number(searched.there),
+    }
+    if searched.before:
+        return _("Searched jobs %(first)s to %(last)s of %(there)s, counted from the newest.") % words
+    return _("Searched the newest %(looked)s of %(there)s jobs.") % words
+
+
 class ShallowPaginator(Paginator):
     """Ends merged lists after DEEPEST pages: what lies deeper is found by choosing a state."""
 
@@ -95,16 +108,7 @@ class JobChangeList(EagerChangeList):
 
     def _told(self, searched: Searched) -> SafeString:
         """What a search has looked at, and the way to what it has not."""
-        words = {
-            "first": number(searched.before + 1),
-            "last": number(searched.before + searched.looked),
-            "looked": number(searched.looked),
-            "there": number(searched.there),
-        }
-        if searched.before:
-            text = _("Searched jobs %(first)s to %(last)s of %(there)s, counted from the newest.") % words
-        else:
-            text = _("Searched the newest %(looked)s of %(there)s jobs.") % words
+        text = told_search(searched)
         if not searched.more:
             return format_html("{}", text)
         further = self.get_query_string({"from": searched.more}, ["p"])

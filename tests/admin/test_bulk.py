@@ -223,6 +223,31 @@ class TestExport:
         few = [made[0].id, made[5].id]
         assert {row["id"] for row in json.loads(body(self.post(boss, "json", chosen=few)))} == set(few)
 
+    def test_what_is_left_out_is_told(
+        self, boss: Client, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is cut off silently: the choice of the action, the name of the file and the next page tell;
+        also of a search that has not looked at all jobs."""
+        monkeypatch.setattr("ardiq.adminui.export.PAGE", 30)
+        monkeypatch.setattr("ardiq.adminui.export.MOST", 1_000)
+        made = shop.app.enqueue_many_sync(shop.add.prepare(n) for n in range(130))
+        assert ">Export selected jobs as CSV (up to 1,000)</option>" in boss.get(LIST).content.decode()
+        monkeypatch.setattr("ardiq.adminui.export.MOST", 100)
+
+        def export(query: str = "", chosen: list[str] | None = None) -> tuple[str, int, list[str]]:
+            response = self.post(boss, "json", query, chosen)
+            name = re.search(r'filename="([^"]+)"', response["Content-Disposition"])
+            count = len(json.loads(body(response)))
+            return name[1] if name else "", count, told(boss.get(LIST))
+
+        cut = "The file has the first 100 of 130 jobs, in the order of the list."
+        assert export() == ("jobs-first-100-of-130.json", 100, [cut])
+        assert export(chosen=[made[0].id]) == ("jobs.json", 1, []), "and it is told once"
+        monkeypatch.setattr("ardiq.adminui.sources.SEARCHED", 50)
+        searched = "Searched the newest 50 of 130 jobs."
+        assert export("?task=shop.add") == ("jobs.json", 50, [searched])
+        assert export("?task=shop.add", [made[-1].id]) == ("jobs.json", 1, [])
+
     def test_without_the_permission_to_see_payloads(self, sign_in: SignIn, shop: Shop) -> None:
         shop.give.enqueue_sync("secret")
         text = body(self.post(sign_in("view_job", "export_job"), "json"))
