@@ -85,10 +85,7 @@ def checked(
         )
     if merged.task_id is not None:
         check_id(merged.task_id)
-    if merged.durable and merged.on_commit is False:
-        raise ValueError(
-            "durable=True and on_commit=False were both given; a durable call is part of the transaction."
-        )
+    check_together(merged.durable, merged.on_commit)
     if merged.durability is not None:
         if merged.durability not in WAYS:
             raise ValueError(f"durability={merged.durability!r}: give 'replica' or 'fsync'.")
@@ -103,6 +100,14 @@ def checked(
     if merged.headers is not None:
         return dataclasses.replace(merged, headers=checked_headers(merged.headers))
     return merged
+
+
+def check_together(durable: bool | None, on_commit: bool | None) -> None:
+    """Raise ValueError for two options that contradict each other."""
+    if durable and on_commit is False:
+        raise ValueError(
+            "durable=True and on_commit=False were both given; a durable call is part of the transaction."
+        )
 
 
 def meta_of(options: CallOptions, broker: Broker, subject: Reference | None = None) -> dict[str, Any]:

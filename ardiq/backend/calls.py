@@ -34,8 +34,9 @@ class TaskCall(Enqueuable[..., Any]):
     ) -> None:
         delay, schedule = _when(task.run_after)
         options = CallOptions(
-            delay_ms=delay, schedule_ms=schedule, expire_ms=policy.expire_ms, on_commit=policy.on_commit
-        )
+            delay_ms=delay, schedule_ms=schedule, expire_ms=policy.expire_ms, on_commit=policy.on_commit,
+            using=policy.using,
+        )  # fmt: skip
         super().__init__(hall, definition.name, definition, options)
         self._mark = mark
         if self.same is None and not mark and options == CallOptions():

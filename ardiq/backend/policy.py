@@ -15,11 +15,13 @@ from typing import Any
 from ardiq.core.names import did_you_mean
 from ardiq.core.registry import Definition
 from ardiq.core.retry import TEN_YEARS_MS
+from ardiq.overrides import check_together
+from ardiq.transactions import check_alias
 
 # What comes from Django, or is about model instances, which are no JSON.
 NOT_HERE = {"name", "fn", "queue", "lane", "described", "on_missing", "subject"}
 OF_A_TASK = {one.name: one.default for one in fields(Definition) if one.name not in NOT_HERE}
-OF_A_CALL = ("lane", "expire_ms", "on_commit")
+OF_A_CALL = ("lane", "expire_ms", "on_commit", "using")
 PROPOSED = {"max_attempts": "max_retries", "backoff": "backoff_ms", "expire": "expire_ms"}
 
 NAMES = (*OF_A_TASK, *OF_A_CALL, *PROPOSED)
@@ -34,14 +36,20 @@ class Policy:
     lane: str | None = None
     expire_ms: int = 0
     on_commit: bool | None = None
+    using: str | None = None
 
 
 def resolved(*layers: Mapping[str, Any]) -> Policy:
     """What several layers say together; a later one wins. Raises TypeError or ValueError for a wrong
-    option."""
+    option, or for two of one layer that contradict each other."""
     said: dict[str, Any] = {}
     for layer in layers:
-        said |= normal(layer)
+        found = normal(layer)
+        if found.get("durable"):
+            said.pop("on_commit", None)
+        elif found.get("on_commit") is False:
+            said.pop("durable", None)
+        said |= found
     call = {name: said.pop(name) for name in OF_A_CALL if name in said}
     return Policy(said, **call)
 
@@ -57,6 +65,7 @@ def normal(said: Mapping[str, Any]) -> dict[str, Any]:
             other = next(one for one in said if one != name and PROPOSED.get(one, one) == own)
             raise TypeError(f"{other} and {name} were both given; they say the same.")
         found[own] = _READ[name](value) if name in _READ and value is not None else value
+    check_together(found.get("durable"), found.get("on_commit"))
     return found
 
 
@@ -114,6 +123,11 @@ def _whole_ms(value: object) -> int:
     return value
 
 
+def _using(value: object) -> object:
+    check_alias(value)
+    return value
+
+
 def _on_commit(value: object) -> object:
     if not isinstance(value, bool):
         raise TypeError(f"on_commit={value!r}: give True or False.")
@@ -127,4 +141,5 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "expire": partial(_ms, "expire"),
     "expire_ms": _whole_ms,
     "on_commit": _on_commit,
+    "using": _using,
 }

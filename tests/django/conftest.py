@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.db import connections
+from django.db.utils import load_backend
 
 from ardiq import Ardiq, running
 from ardiq.enqueuing import Task
+from ardiq.models import Outbox
 from ardiq.store.keys import Keys
 from ardiq.upkeep import DjangoUpkeep
 from tests.server import admin
@@ -50,3 +54,17 @@ def stored(redis_url: str, queue_name: str) -> Stored:
 def lent(request: pytest.FixtureRequest, add: Task[..., int], stored: Stored) -> None:
     """Hand the queue to a unittest class, which takes no fixtures; ``add`` is that of its module."""
     request.cls.add, request.cls.stored = staticmethod(add), staticmethod(stored)
+
+
+@pytest.fixture
+def replica(tmp_path: Any, transactional_db: None) -> Iterator[str]:
+    """A second database, in a file of its own, whatever the first one is."""
+    place = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "replica.sqlite3"), "OPTIONS": {}}
+    settings = {**connections["default"].settings_dict, **place}
+    other = load_backend("django.db.backends.sqlite3").DatabaseWrapper(settings, "replica")
+    connections["replica"] = other
+    with other.schema_editor() as editor:
+        editor.create_model(Outbox)
+    yield "replica"
+    other.close()
+    del connections["replica"]

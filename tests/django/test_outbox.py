@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.db import connections, transaction
-from django.db.utils import load_backend
 from django.test import TestCase
 
 from ardiq import Ardiq, Job, JobStatus, outbox
@@ -239,20 +238,6 @@ def test_who_says_so(redis_url: str, queue_name: str) -> None:
         by_task.options(durable=1)
     with pytest.raises(TypeError, match="durable='yes'"):
         app.task(name="x", durable="yes")(lambda: None)
-
-
-@pytest.fixture
-def replica(tmp_path: Any, transactional_db: None) -> Iterator[str]:
-    """A second database, in a file of its own, whatever the first one is."""
-    place = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "replica.sqlite3"), "OPTIONS": {}}
-    settings = {**connections["default"].settings_dict, **place}
-    other = load_backend("django.db.backends.sqlite3").DatabaseWrapper(settings, "replica")
-    connections["replica"] = other
-    with other.schema_editor() as editor:
-        editor.create_model(Outbox)
-    yield "replica"
-    other.close()
-    del connections["replica"]
 
 
 @committing

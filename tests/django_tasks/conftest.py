@@ -12,10 +12,11 @@ pytest.importorskip("tests.parlour.origin", reason="django.tasks: Django 6.0, or
 
 from ardiq import running
 from ardiq.upkeep import DjangoUpkeep
+from tests.django.conftest import replica
 from tests.keyspace import orderly
 from tests.parlour import tasks as defined
 
-__all__ = ["orderly"]
+__all__ = ["orderly", "replica"]
 
 LANES = ["low", "default", "high"]
 

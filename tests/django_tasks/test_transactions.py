@@ -13,6 +13,7 @@ from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
 import ardiq
+from ardiq.backend import ArdiqTask
 from ardiq.models import Outbox
 from ardiq.signals import job_enqueued
 from tests.parlour import tasks as defined
@@ -95,6 +96,49 @@ def test_at_once_if_somebody_wants_it(project: Project, queue_name: str) -> None
         with transaction.atomic():
             result = defined.nothing.using(queue_name=queue_name).enqueue()
             assert origin.default_task_backend.get_result(result.id) == result
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "not"])
+@each_way
+def test_another_database(
+    project: Project, queue_name: str, replica: str, heard: list[tuple[str, str]],
+    enqueue: Callable[[Any], Any], durable: bool,
+) -> None:  # fmt: skip
+    """J7, D1, D4: its transaction is the one that counts."""
+    project(using=replica, durable=durable, on_commit=True)
+    task = defined.nothing.using(queue_name=queue_name)
+    with transaction.atomic():
+        enqueue(task)
+        assert len(heard) == 2
+    with transaction.atomic(using=replica):
+        result = enqueue(task)
+        assert (result.enqueued_at, len(heard)) == (None, 2)
+        assert Outbox.objects.using(replica).count() == durable
+    assert heard[2:] == [("job_enqueued", result.id), ("task_enqueued", result.id)]
+    with pytest.raises(ZeroDivisionError), transaction.atomic(using=replica):
+        enqueue(task)
+        raise ZeroDivisionError
+    assert len(heard) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_durable_or_at_once(project: Project, queue_name: str) -> None:
+    """J7, D3, D4: of two that contradict each other the one that is said nearer to the task counts."""
+    path, durable, at_once = defined.nothing.module_path, {"durable": True}, {"on_commit": False}
+    for options, own, kept in (
+        (at_once, durable, True),
+        (durable, at_once, False),
+        ({**durable, "tasks": {path: at_once}}, {}, False),
+        ({**at_once, "tasks": {path: durable}}, {}, True),
+        ({**durable, "tasks": {path: at_once}}, durable, True),
+    ):
+        project(**options)
+        task = ArdiqTask(func=defined.nothing.func, queue_name=queue_name, **own)
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            result = task.enqueue()
+            assert Outbox.objects.count() == kept
+            raise ZeroDivisionError
+        assert bool(ardiq.queue(queue_name).job(result.id).info_sync()) is not kept
 
 
 @pytest.mark.django_db(transaction=True)
