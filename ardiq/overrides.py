@@ -18,6 +18,8 @@ from ardiq.core.retry import TEN_YEARS_MS
 from ardiq.store.confirming import WAYS
 from ardiq.transactions import check_alias, localised
 
+LATEST_MS = 2**43  # in the year 2248: a time is 11 hex digits in a record
+
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
@@ -148,6 +150,6 @@ def _whole_ms(value: timedelta) -> int:
 def _check_ms(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name}={value!r}: give a whole number of milliseconds.")
-    most = TEN_YEARS_MS if name != "schedule_ms" else 2**43
+    most = TEN_YEARS_MS if name != "schedule_ms" else LATEST_MS
     if not 0 <= value <= most:
         raise ValueError(f"{name}={value!r}: give 0 or more, and at most {most:,} ms.")

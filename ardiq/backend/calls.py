@@ -13,8 +13,9 @@ from ardiq.backend.reading import MARK
 from ardiq.connection import Answer, Broker
 from ardiq.core.reference import Reference
 from ardiq.core.registry import Definition
+from ardiq.core.retry import TEN_YEARS_MS
 from ardiq.enqueuing import Enqueuable
-from ardiq.overrides import CallOptions
+from ardiq.overrides import LATEST_MS, CallOptions
 from ardiq.owners import Owner
 from ardiq.transactions import localised
 
@@ -32,7 +33,7 @@ class TaskCall(Enqueuable[..., Any]):
     def __init__(
         self, hall: Owner, task: Task, definition: Definition, policy: Policy, mark: dict[str, Any]
     ) -> None:
-        delay, schedule = _when(task.run_after)
+        delay, schedule = when(task.run_after)
         options = CallOptions(
             delay_ms=delay, schedule_ms=schedule, expire_ms=policy.expire_ms, on_commit=policy.on_commit,
             using=policy.using,
@@ -53,10 +54,18 @@ class TaskCall(Enqueuable[..., Any]):
         return one
 
 
-def _when(run_after: Any) -> tuple[int, int]:
-    """(delay, time) in ms, 0 for none."""
+def when(run_after: Any) -> tuple[int, int]:
+    """(delay, time) in ms, 0 for none. Raises ValueError for what is further away than any job may be."""
     if run_after is None:
         return 0, 0
     if isinstance(run_after, timedelta):
-        return max(0, run_after // timedelta(milliseconds=1)), 0
-    return 0, max(0, int(localised(run_after).timestamp() * 1000))
+        delay = max(0, run_after // timedelta(milliseconds=1))
+        if delay > TEN_YEARS_MS:
+            raise ValueError(
+                f"run_after={run_after!r}: give a timedelta of at most {TEN_YEARS_MS // 86_400_000:,} days."
+            )
+        return delay, 0
+    schedule = max(0, int(localised(run_after).timestamp() * 1000))
+    if schedule > LATEST_MS:
+        raise ValueError(f"run_after={run_after!r}: give a time before the year 2248.")
+    return 0, schedule

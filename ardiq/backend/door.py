@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from ardiq import conf, leaving, outbox
 from ardiq.backend import checks, finding, telling
-from ardiq.backend.calls import TaskCall
+from ardiq.backend.calls import TaskCall, when
 from ardiq.backend.hall import Hall, hall_of
 from ardiq.backend.origin import (
     BaseTaskBackend,
@@ -30,6 +30,7 @@ from ardiq.backend.origin import (
 from ardiq.backend.reading import moment
 from ardiq.backend.task import ArdiqTask
 from ardiq.connection import Answer, Broker, is_new
+from ardiq.core.errors import BrokerError
 from ardiq.core.job import JobRecord, check_id
 from ardiq.core.names import did_you_mean
 from ardiq.signals import job_enqueued
@@ -78,6 +79,7 @@ class ArdiqBackend(BaseTaskBackend):
             return
         try:
             hall.definition_of(task)
+            when(task.run_after)
         except (TypeError, ValueError) as error:
             raise InvalidTask(str(error)) from error
         finding.meet(task)
@@ -125,7 +127,7 @@ class ArdiqBackend(BaseTaskBackend):
             await telling.asend(task_enqueued, type(self), result)
             return result
         self._joined(result, answer)
-        with suppress(TaskResultDoesNotExist):
+        with suppress(TaskResultDoesNotExist, BrokerError):
             await result.arefresh()
         return result
 
@@ -163,7 +165,7 @@ class ArdiqBackend(BaseTaskBackend):
             telling.send(task_enqueued, type(self), result)
             return
         self._joined(result, answer)
-        with suppress(TaskResultDoesNotExist):
+        with suppress(TaskResultDoesNotExist, BrokerError):  # it is enqueued: the next refresh tells more
             result.refresh()
 
     def _enqueued(self, result: TaskResult, answer: Answer) -> None:
@@ -179,19 +181,31 @@ class ArdiqBackend(BaseTaskBackend):
     # -- results ----------------------------------------------------------------------------------
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Raises TaskResultDoesNotExist for an id that no queue of this backend knows, or no longer."""
+        """Raises TaskResultDoesNotExist for an id that no queue of this backend knows, or no longer;
+        BrokerError where that cannot be told, because a server is away."""
+        trouble: BrokerError | None = None
         for hall, call in self._places(result_id):
-            if (found := self._found(hall, result_id, hall.broker.store.run(call))) is not None:
+            try:
+                raws = hall.broker.store.run(call)
+            except BrokerError as error:
+                trouble = trouble or error
+                continue
+            if (found := self._found(hall, result_id, raws)) is not None:
                 return found
-        raise TaskResultDoesNotExist(result_id)
+        raise trouble or TaskResultDoesNotExist(result_id)
 
     async def aget_result(self, result_id: str) -> TaskResult:
         """``get_result`` on an event loop, without a thread."""
+        trouble: BrokerError | None = None
         for hall, call in self._places(result_id):
-            raws = await hall.broker.here().store.run(call)
+            try:
+                raws = await hall.broker.here().store.run(call)
+            except BrokerError as error:
+                trouble = trouble or error
+                continue
             if (found := self._found(hall, result_id, raws)) is not None:
                 return found
-        raise TaskResultDoesNotExist(result_id)
+        raise trouble or TaskResultDoesNotExist(result_id)
 
     def _places(self, result_id: str) -> Iterator[tuple[Hall, Call]]:
         try:

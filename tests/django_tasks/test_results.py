@@ -6,19 +6,22 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 import ardiq
+from ardiq import BrokerError
+from ardiq.backend import ArdiqBackend
 from ardiq.core import errors
 from ardiq.core.job import JobStatus
 from ardiq.store.keys import Keys
 from tests.parlour import tasks as defined
-from tests.parlour.origin import origin
-from tests.server import admin
+from tests.parlour.origin import InvalidTask, origin
+from tests.server import admin, free_port
 from tests.workers import Working, until
 
 Work = Callable[..., None]
@@ -209,3 +212,58 @@ def test_the_class_of_an_error_is_never_imported(tasks: Any, work: Work) -> None
     with pytest.raises(ImportError, match="not to be found in the modules that are loaded"):
         result.errors[0].exception_class  # noqa: B018
     assert "this" not in sys.modules
+
+
+def test_a_time_that_is_too_far(tasks: Any) -> None:
+    """J8: is refused where it is said, and never written: a record has no room for it."""
+    for far in (timedelta.max, timedelta(days=3_661)):
+        with pytest.raises(InvalidTask, match="give a timedelta of at most 3,660 days"):
+            tasks.nothing.using(run_after=far)
+    for late in (datetime.max.replace(tzinfo=UTC), datetime(2249, 1, 1, tzinfo=UTC)):
+        with pytest.raises(InvalidTask, match="give a time before the year 2248"):
+            tasks.nothing.using(run_after=late)
+    for ok in (timedelta(days=3_660), timedelta.min, datetime(2247, 12, 31, tzinfo=UTC)):
+        result = tasks.nothing.using(run_after=ok).enqueue()
+        result.refresh()
+        assert (result.status, result.task.run_after) == (READY, ok)
+
+
+def test_a_server_that_is_away_hides_no_result_of_another(
+    project: Project, queue_name: str, settings: Any
+) -> None:
+    """J4, J7: what is not found on the others may lie there, and that is an error of the broker."""
+    project()
+    away = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    settings.ARDIQ = {"default": away, queue_name: settings.ARDIQ[queue_name]}
+    result = defined.nothing.using(queue_name=queue_name).enqueue()
+    get, aget = origin.default_task_backend.get_result, origin.default_task_backend.aget_result
+    assert get(result.id) == result
+    assert asyncio.run(aget(result.id)) == result
+    with pytest.raises(BrokerError):
+        get("0" * 32)
+    with pytest.raises(BrokerError):
+        asyncio.run(aget("0" * 32))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_came_of_a_call_may_be_looked_up_later(
+    project: Project, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J7: a hook of a commit never raises because Redis goes away behind the enqueue."""
+    project(unique=True)
+    task, seen = defined.nothing.using(queue_name=queue_name), []
+    first = task.enqueue()
+
+    def away(*args: Any) -> None:
+        raise BrokerError("Redis is away")
+
+    for name in ("get_result", "aget_result"):
+        monkeypatch.setattr(ArdiqBackend, name, away)
+    with transaction.atomic():
+        second = task.enqueue()
+        transaction.on_commit(lambda: seen.append("the hook behind it"))
+    third = asyncio.run(task.aenqueue())
+    assert seen and first.id == second.id == third.id
+    monkeypatch.undo()
+    second.refresh()
+    assert second.status == READY
