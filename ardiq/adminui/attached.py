@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ardiq import conf, references
-from ardiq.adminui import times
+from ardiq.adminui import times, tries
 from ardiq.adminui.asking import together
 from ardiq.adminui.badges import badge
 from ardiq.adminui.base import RedisAdmin
@@ -91,7 +91,7 @@ class JobsMixin(_Base):
             "task": plain(job.task, 200),
             "address": self._address(job),
             "when": times.both(job.view.record.at if job.view.record else None),
-            "attempts": job.attempts,
+            "attempts": tries.told(job.reading),
             "ran": times.duration(job.reading.ran_ms),
             # Its message may hold data, and needs the permission to see payloads.
             "error": plain(error.type.rpartition(".")[2], 80) if error else times.NOTHING,

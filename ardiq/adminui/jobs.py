@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ardiq import conf
-from ardiq.adminui import times
+from ardiq.adminui import times, tries
 from ardiq.adminui.badges import badge
 from ardiq.adminui.filters import (
     FromFilter,
@@ -130,7 +130,7 @@ class JobAdmin(JobPage):
 
     @admin.display(description=gettext_lazy("att."))
     def tries(self, job: Job) -> str:
-        return str(job.attempts)
+        return tries.told(job.reading)
 
     @admin.display(description=gettext_lazy("when"), ordering="at")
     def when(self, job: Job) -> str:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from ardiq import conf
-from ardiq.adminui import seeing, times
+from ardiq.adminui import seeing, times, tries
 from ardiq.adminui.audit import by_form
 from ardiq.adminui.badges import badge
 from ardiq.adminui.enqueue import offered
@@ -154,9 +154,9 @@ class JobPage(JobParts):
     @admin.display(description=gettext_lazy("attempts"))
     def tries_made(self, job: Job) -> str:
         if not job.crashes:
-            return str(job.attempts)
+            return tries.told(job.reading)
         died = ngettext("its worker died once", "its worker died %(count)d times", job.crashes)
-        return f"{job.attempts}; {died % {'count': job.crashes}}"
+        return f"{tries.told(job.reading)}; {died % {'count': job.crashes}}"
 
     @admin.display(description=gettext_lazy("worker"))
     def worker_name(self, job: Job) -> str | SafeString:

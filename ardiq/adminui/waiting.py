@@ -10,9 +10,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ardiq.adminui import times
+from ardiq.adminui import times, tries
 from ardiq.adminui.filters import number
-from ardiq.adminui.reading import Reading, definition
+from ardiq.adminui.reading import Reading
 from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.core.job import JobStatus
@@ -113,7 +113,6 @@ def _scheduled(scene: Scene) -> Iterator[Reason]:
     assert record is not None
     span = times.span(max(0.0, record.at / 1000 - time.time()))
     since = parked_since(broker_of(reading.queue).codec, record)
-    known = definition(reading.queue, record.name)
     if since is not None:
         text = _(
             "It is parked since %(since)s: no worker that took it could run it, for example because none "
@@ -121,7 +120,7 @@ def _scheduled(scene: Scene) -> Iterator[Reason]:
         )
         yield Reason(text % {"since": times.relative(since), "span": span}, True)
     elif reading.history:
-        most = known.policy(scene.options).max_retries + 1 if known else None
+        most = tries.most(reading)
         failed = len(reading.history)
         if most is None:
             text = _("It waits to be tried again: attempt %(failed)s failed, the next is in %(span)s.")

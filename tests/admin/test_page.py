@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from html import unescape
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.fixtures import Settings
 
 from ardiq import current_job
+from ardiq.adminui import reading
+from ardiq.adminui import tries as tried
+from ardiq.store import verbs
 from tests.admin.conftest import CARD, LIST, Shop, SignIn, Work, job, page
+from tests.admin.test_actions import confirm
 
 
 def finished(shop: Shop, work: Work, id: str) -> str:
@@ -45,6 +51,52 @@ def test_failure_with_attempts(boss: Client, shop: Shop, work: Work) -> None:
     assert [run.number for run in job(id).reading.runs] == [1, 2]
     assert text.count("card ******** declined for 9.5") >= 3
     assert "Run again" in text and "Abort" not in text.partition("<form")[0].partition("object-tools")[2]
+
+
+def tries(client: Client, id: str) -> str:
+    """Attempts as the list and the page of a job tell them, which is the same."""
+    rows = re.findall(r"<tr>.*?</tr>", client.get(LIST).content.decode(), re.S)
+    (row,) = [row for row in rows if id in row]
+    listed, shown = re.search(r'class="field-tries">(.*?)<', row), page(client, id)
+    assert listed
+    assert re.search(rf'field-tries_made.*?class="readonly">{re.escape(listed[1])}[<;]', shown, re.S), shown
+    return listed[1]
+
+
+def test_attempts(boss: Client, shop: Shop, work: Work) -> None:
+    """ADMIN 5.3, 5.4: how many were made, the one that runs among them, of how many there may be: by the
+    task, or by its queue where that does not say."""
+    failed = finished(shop, work, shop.charge.enqueue_sync(7, CARD, 9.5).id)
+    assert tries(boss, failed) == "2/2"
+    waits = shop.add.enqueue_sync(1)
+    assert tries(boss, waits.id) == "0/4"
+    own = shop.app.broker
+    own.store.run(verbs.register(own.keys, "a" * 32, 30_000, {}))
+    assert own.store.run(verbs.claim(own.keys, "a" * 32, 1, 30_000, 1, [("default", 1)])).jobs
+    assert tries(boss, waits.id) == "1/4"
+    assert [run.number for run in job(waits.id).reading.runs] == [1], "as many as the table of attempts has"
+    confirm(boss, boss.get(f"{LIST}{failed}/retry/"))
+    assert tries(boss, failed) == "0/2", "a retry by hand begins anew"
+
+
+def test_attempts_without_a_bound(
+    boss: Client, shop: Shop, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody knows is not shown: the bound of an unknown task, of one that is tried without end, and of
+    one whose bound was lowered below what the job has made."""
+    foreign = shop.app.ref("shop.unknown").enqueue_sync()
+    assert tries(boss, foreign.id) == "0"
+    assert foreign.delete_sync()
+
+    @shop.app.task(name="shop.endless", max_retries=4_000)
+    async def endless() -> None: ...
+
+    assert tries(boss, finished(shop, work, endless.enqueue_sync().id)) == "1"
+    failed = finished(shop, work, shop.charge.enqueue_sync(7, CARD, 9.5).id)
+    known = reading.definition(shop.app.queue_name, "shop.charge")
+    assert known
+    monkeypatch.setattr(tried, "definition", lambda queue, name: replace(known, max_retries=0))
+    assert tries(boss, failed) == "2"
 
 
 def test_secrets_are_masked_by_name(boss: Client, shop: Shop, work: Work) -> None:
