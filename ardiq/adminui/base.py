@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.views.main import ChangeList
@@ -116,6 +117,13 @@ class RedisAdmin(ReadOnlyAdmin):
     def queues(self, request: HttpRequest) -> list[str]:
         """The queues of settings that the user may see anything of."""
         return [alias for alias in conf.aliases() if self.has_queue_permission(request, alias)]
+
+    def sees(self, request: HttpRequest, model: str) -> bool:
+        """Whether the user may see objects of another model, and this site has pages of them: else nothing
+        names them, or leads there."""
+        user: Any = request.user
+        registered = self.admin_site.is_registered(apps.get_model("ardiq", model))
+        return registered and bool(user.has_perm(f"ardiq.view_{model}"))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return EagerChangeList

@@ -72,8 +72,10 @@ class ControlAdmin(RedisAdmin):
         """Over one source for each request, so that its list, filters and counts share what was read."""
         every: Any = super().get_queryset(request)
         name = f"_ardiq_{self.opts.model_name}"
-        source = getattr(request, name, None) or self.model.make_source()
-        setattr(request, name, source)
+        source = getattr(request, name, None)
+        if source is None:
+            source = self.model.make_source().marked(sees_jobs=self.sees(request, "job"))
+            setattr(request, name, source)
         return every.reading(source)
 
     def may(self, request: HttpRequest, deed: Deed) -> bool:

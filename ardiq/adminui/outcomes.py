@@ -61,23 +61,31 @@ def summary(fired: Sequence[Fired]) -> str:
     return ", ".join(f"{number(count)} {text}" for text, count in counts.most_common())
 
 
-def runs(page: Any, fired: Sequence[Fired], every: SafeString) -> SafeString:
-    """The strip, a table, latest first, each with a link to its job, which need not be there any more, and a
-    link to ``every`` job."""
-    rows = [
+def ends(fired: Sequence[Fired], jobs: Sequence[SafeString] = ()) -> SafeString:
+    """The strip and a table, latest first; ``jobs`` are links, to that of each."""
+    heads: list[str] = [_("due"), _("outcome"), _("ended after")]
+    rows: list[tuple[Any, ...]] = [
         (
             times.both(one.at),
             ending(one.status),
             times.duration(one.ended_at - one.at) if one.ended_at else times.NOTHING,
-            format_html(
-                '<a href="{}"><code>{}</code></a>',
-                page.url("change", quote(one.id), model="job"), plain(one.id[:8], 20),
-            ),
         )
-        for one in reversed(fired)
+        for one in fired
+    ]
+    if jobs:
+        heads.append(_("job"))
+        rows = [(*row, job) for row, job in zip(rows, jobs, strict=True)]
+    shown = table(heads, rows[::-1], _("It has not fired yet."))
+    return format_html("{}<p>{}</p>{}", strip(fired), summary(fired), shown) if fired else shown
+
+
+def runs(page: Any, fired: Sequence[Fired], every: SafeString) -> SafeString:
+    """The same with a link to the job of each, which need not be there any more, and one to ``every`` job."""
+    jobs = [
+        format_html(
+            '<a href="{}"><code>{}</code></a>',
+            page.url("change", quote(one.id), model="job"), plain(one.id[:8], 20),
+        )
+        for one in fired
     ]  # fmt: skip
-    heads = [_("due"), _("outcome"), _("ended after"), _("job")]
-    shown = table(heads, rows, _("It has not fired yet."))
-    if fired:
-        shown = format_html("{}<p>{}</p>{}", strip(fired), summary(fired), shown)
-    return format_html('{}<p class="ardiq-more">{}</p>', shown, every)
+    return format_html('{}<p class="ardiq-more">{}</p>', ends(fired, jobs), every)

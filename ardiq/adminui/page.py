@@ -44,7 +44,7 @@ class JobPage(JobParts):
             return []
         # Read while the view runs: an error while the page is rendered could not be shielded.
         obj.why = reasons(obj.reading)
-        obj.worker = self._worker(obj)
+        obj.worker = self._worker(request, obj)
         obj.by = by_form(obj) if self._may_be_by_form(obj) else ""
         obj.rows = row_links(self.admin_site, request, obj.reading.values) if obj.may_read else []
         if obj.reading.subject is not None:
@@ -66,11 +66,14 @@ class JobPage(JobParts):
             return False
         return job.task in offered(job.queue) or definition(job.queue, job.task) is None
 
-    def _worker(self, job: Job) -> str:
-        """Its name where a run has told it; of one that holds the job the start of its id as well."""
+    def _worker(self, request: HttpRequest, job: Job) -> str:
+        """Its name where a run has told it; of one that holds the job the start of its id as well, and that
+        alone for who may not see workers."""
         record, runs = job.view.record, job.reading.runs
         if record is None or not runs:
             return ""
+        if not self.sees(request, "worker"):
+            return record.worker
         if record.status is JobStatus.RUNNING:
             return seeing.called(broker_of(job.queue), runs[-1].worker)
         return runs[-1].worker

@@ -57,15 +57,15 @@ class QueueParts(ControlAdmin):
     """Read-only fields of one queue."""
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        user: Any = request.user
         facts = ["state_now", ("waiting_now", "oldest_wait"), ("scheduled_now", "running_now", "failed_now")]
         sets = [
             (None, {"fields": facts}),
             (_("Lanes"), {"fields": ["lanes_now"]}),
-            (_("Workers"), {"fields": ["workers_here"]}),
-            (_("Figures"), {"fields": ["charts_now"]}),
         ]
-        if user.has_perm("ardiq.view_job"):
+        if self.sees(request, "worker"):
+            sets.append((_("Workers"), {"fields": ["workers_here"]}))
+        sets.append((_("Figures"), {"fields": ["charts_now"]}))
+        if self.sees(request, "job"):
             sets.append((_("Newest jobs"), {"fields": ["newest_jobs"]}))
         return [*sets, (_("Settings"), {"fields": ["settings_here"], "classes": ["collapse"]})]
 

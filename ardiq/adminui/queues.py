@@ -64,7 +64,10 @@ class QueueAdmin(QueueParts):
     # -- columns and fields ---------------------------------------------------------------------------
 
     def _jobs(self, queue: Queue, status: JobStatus, count: int) -> str | SafeString:
-        return self.jobs_link(number(count), queue=queue.name, state=status.value) if count else "0"
+        """A link to the jobs, for who may see them."""
+        if not count or not queue.sees_jobs:
+            return number(count)
+        return self.jobs_link(number(count), queue=queue.name, state=status.value)
 
     @admin.display(description=gettext_lazy("state"), ordering="paused")
     def state_now(self, queue: Queue) -> SafeString:

@@ -171,13 +171,15 @@ class ScheduleAdmin(ControlAdmin):
 
     @admin.display(description=gettext_lazy("last run"), ordering="last_at")
     def last_run(self, schedule: Schedule) -> SafeString:
-        """When it was, and how it ended, which leads to its job."""
+        """When it was, and how it ended, which leads to its job those who may see jobs."""
         state = schedule.seen.state
         if not state.last_id:
             return format_html("{}", times.NOTHING)
-        shown = outcomes.ending(state.ended_status)
+        when, shown = times.both(schedule.seen.last_at), outcomes.ending(state.ended_status)
+        if not schedule.sees_jobs:
+            return format_html("{} {}", when, shown)
         address = self.url("change", quote(state.last_id), model="job")
-        return format_html('{} <a href="{}">{}</a>', times.both(schedule.seen.last_at), address, shown)
+        return format_html('{} <a href="{}">{}</a>', when, address, shown)
 
     @admin.display(description=gettext_lazy("last outcomes"))
     def strip(self, schedule: Schedule) -> SafeString:
@@ -186,6 +188,8 @@ class ScheduleAdmin(ControlAdmin):
     @admin.display(description=gettext_lazy("last runs"))
     def runs_made(self, schedule: Schedule) -> SafeString:
         """And where all jobs of the task are, also those that were enqueued by hand."""
+        if not schedule.sees_jobs:
+            return outcomes.ends(schedule.seen.fired)
         every = self.jobs_link(_("All jobs of this task"), queue=schedule.queue, task=schedule.name)
         return outcomes.runs(self, schedule.seen.fired, every)
 

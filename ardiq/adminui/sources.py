@@ -245,6 +245,17 @@ class FewSource:
         self._load = load
         self._all: list[models.Model] | None = None
 
+    def marked(self, **marks: bool) -> FewSource:
+        """The same rows with these attributes: what whoever looks at them may see."""
+
+        def load() -> list[models.Model]:
+            rows = self._load()
+            for row in rows:
+                vars(row).update(marks)
+            return rows
+
+        return FewSource(load)
+
     def _chosen(self, plan: Plan) -> list[models.Model]:
         if self._all is None:
             self._all = self._load()

@@ -121,13 +121,12 @@ class WorkerAdmin(ControlAdmin):
         return found
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        user: Any = request.user
         parts = [
             (None, {"fields": [("state_now", "queue"), ("host_name", "pid"), "worker_id"]}),
             (_("Work"), {"fields": [("busy_now", "processed_now"), "now_running", "last_ended"]}),
             (_("Process"), {"fields": [("since_when", "last_seen"), "memory", "versions", "options"]}),
         ]
-        if not user.has_perm("ardiq.view_job"):
+        if not self.sees(request, "job"):
             parts[1][1]["fields"] = [("busy_now", "processed_now")]
         return parts
 
@@ -217,9 +216,7 @@ class WorkerAdmin(ControlAdmin):
         return table([_("option"), _("value")], rows, times.NOTHING)
 
     def read_more(self, request: HttpRequest, row: Worker) -> None:
-        user: Any = request.user
-        may = user.has_perm("ardiq.view_job")
-        row.work = seeing.work_of(row.queue, row.id) if may else seeing.Work([], [])
+        row.work = seeing.work_of(row.queue, row.id) if row.sees_jobs else seeing.Work([], [])
 
     def _job(self, view: JobView) -> SafeString:
         address = self.url("change", quote(view.id), model="job")

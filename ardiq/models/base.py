@@ -21,6 +21,9 @@ class RedisModel(models.Model):
 
     objects: ClassVar[Any] = RedisManager()
 
+    sees_jobs = False
+    """Whether whoever looks at it may see jobs as well; set by the admin."""
+
     class Meta:
         abstract = True
         managed = False

@@ -19,7 +19,7 @@ from pytest_django.fixtures import Settings
 from ardiq import Ardiq, JobStatus
 from ardiq.admin import DashboardAdmin, JobAdmin, OutboxAdmin, QueueAdmin, ScheduleAdmin, WorkerAdmin
 from ardiq.models import Job, Outbox
-from ardiq.store import verbs
+from ardiq.store import recurring, verbs
 from tests.admin.conftest import LIST, Shop, SignIn, Work
 from tests.server import admin as raw
 
@@ -239,6 +239,39 @@ def test_actions_of_the_list(
         asks = asks or response.streaming
         assert asks is (permission in granted), (action, granted)
     assert snapshot(redis_url, shop.app) == before
+
+
+SEEN = ("dashboard", "job", "queue", "worker", "schedule")
+NAMED = {"worker": "the-worker", "schedule": "shop.hourly"}
+
+
+@pytest.mark.parametrize("also", ["", "job", "worker"])
+@pytest.mark.parametrize("model", SEEN)
+def test_nothing_leads_or_names_what_one_may_not_see(
+    sign_in: SignIn, shop: Shop, keys: dict[str, str], work: Work, model: str, also: str
+) -> None:
+    """S7: pages of one kind of objects lead to those of others, and have their names and the ids of jobs, for
+    nobody but who may see those."""
+    own, jobs = shop.app.broker, {"failed": shop.fail.enqueue_sync().id}
+    work()
+    jobs["running"] = shop.add.enqueue_sync(1).id
+    id, lane, slot, record = shop.app.offer(next(one for one in shop.app.recurrences()))
+    own.store.run(recurring.offer(own.keys, [("shop.hourly", 10_000, "queue", id, lane, slot, record)]))
+    own.store.run(recurring.ended(own.keys, "shop.hourly", id, "failed", 12_000))
+    own.store.run(verbs.register(own.keys, W, 30_000, {"name": NAMED["worker"], "concurrency": "4"}))
+    own.store.run(verbs.claim(own.keys, W, 1, 30_000, 1, [("default", 1)]))
+    jobs["schedule"] = id
+    may = {model, also}
+    client = sign_in(*(f"view_{one}" for one in may if one))
+    pages = [f"/admin/ardiq/{model}/{keys[model]}/change/", f"/admin/ardiq/{model}/"]
+    pages += [f"{LIST}{jobs['running']}/change/"] if model == "job" else []
+    for address in pages:
+        text = client.get(address, follow=True).content.decode()
+        assert set(re.findall(r'href="/admin/ardiq/(\w+)/', text)) <= may, address
+        told = {what for what, one in jobs.items() if one in text or f">{one[:8]}" in text}
+        assert not told or "job" in may, (address, told)
+        named = {kind for kind, name in NAMED.items() if name in text}
+        assert named <= may | ({"schedule"} if "job" in may else set()), address  # named as its task
 
 
 @pytest.mark.django_db
