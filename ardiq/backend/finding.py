@@ -106,7 +106,7 @@ def _any_file() -> None:
 
 def _search() -> None:
     for config in apps.get_app_configs():
-        if not config.name.startswith(("django.", "ardiq")):
+        if not f"{config.name}.".startswith(("django.", "ardiq.")):
             for module in _defining(config):
                 if module not in sys.modules:
                     _import(module)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "BaseTaskBackend", "InvalidTask", "Task", "TaskContext", "TaskError", "TaskResult",
-    "TaskResultDoesNotExist", "TaskResultStatus", "log", "normalize_json", "task_backends", "task_enqueued",
-    "task_finished", "task_started",
+    "TaskResultDoesNotExist", "TaskResultStatus", "log", "normalize_json", "own_receivers", "task_backends",
+    "task_enqueued", "task_finished", "task_started",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from django.tasks.signals import logger as log
     from django.tasks.signals import task_enqueued, task_finished, task_started
     from django.utils.json import normalize_json
+
+    own_receivers: frozenset[int]
 else:
     try:
         import django.tasks  # noqa: F401 - is it there?
@@ -46,3 +48,5 @@ else:
     log = signals.logger
     task_enqueued, task_started = signals.task_enqueued, signals.task_started
     task_finished = signals.task_finished
+    # Ids of the functions by which it writes log lines; they live as long as their module.
+    own_receivers = frozenset(id(one) for name, one in vars(signals).items() if name.startswith("log_task_"))

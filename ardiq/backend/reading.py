@@ -12,7 +12,7 @@ from django.utils import timezone
 
 import ardiq.errors  # noqa: F401 - so that the errors of ardiq can be found by their names
 from ardiq.backend.finding import lying_at
-from ardiq.backend.origin import Task, TaskError, TaskResult, TaskResultStatus
+from ardiq.backend.origin import Task, TaskError, TaskResult, TaskResultStatus, normalize_json
 from ardiq.core.codec import Codec
 from ardiq.core.context import Facts
 from ardiq.core.job import JobRecord, JobStatus
@@ -99,15 +99,26 @@ def task_result(
         started_at=moment(attempts[0].started) if attempts else None,
         last_attempted_at=moment(attempts[-1].started) if attempts else None,
         finished_at=moment(ended) if ended is not None else None,
-        args=list(call[0]),
-        kwargs=dict(call[1]),
+        args=[],
+        kwargs={},
         backend=task.backend,
         errors=errors,
         worker_ids=[UNKNOWN] * (begun - len(attempts)) + [one.worker for one in attempts],
     )
+    # Not by Django, which refuses what is no JSON: whoever sends a task by its name may give anything.
+    object.__setattr__(found, "args", [_as_json(value) for value in call[0]])
+    object.__setattr__(found, "kwargs", {name: _as_json(value) for name, value in call[1].items()})
     if status is TaskResultStatus.SUCCESSFUL:
         object.__setattr__(found, "_return_value", value)
     return found
+
+
+def _as_json(value: Any) -> Any:
+    """As Django shows an argument; as it is, if it is no JSON."""
+    try:
+        return normalize_json(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def _error(failure: Failure) -> ArdiqTaskError:

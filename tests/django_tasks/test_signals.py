@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 
 from ardiq.backend import ArdiqBackend
 from tests.parlour import tasks as defined
-from tests.parlour.origin import origin, signals
+from tests.parlour.origin import LOGGER, origin, signals
 from tests.workers import until
 
 Work = Callable[..., None]
@@ -151,3 +151,23 @@ def test_a_receiver_that_raises_changes_nothing(tasks: Any, work: Work, heard: H
     assert result.return_value == 42
     assert len(heard) == 3
     assert origin.default_task_backend.get_result(result.id).attempts == 1
+
+
+@pytest.mark.parametrize("level", ["WARNING", "DEBUG"])
+def test_a_project_that_wants_no_lines_of_djangos(
+    tasks: Any, work: Work, heard: Heard, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """J6: it disconnects the receivers that write them, and its own are heard all the same."""
+    names = ("task_enqueued", "task_started", "task_finished")
+    caplog.set_level(level, LOGGER)
+    for name in names:
+        assert getattr(signals, name).disconnect(getattr(signals, f"log_{name}"))
+    try:
+        tasks.nothing.enqueue()
+        asyncio.run(tasks.nothing.aenqueue())
+        work()
+    finally:
+        for name in names:
+            getattr(signals, name).connect(getattr(signals, f"log_{name}"))
+    assert sorted(one[0] for one in heard) == sorted(2 * names)
+    assert LOGGER not in {record.name for record in caplog.records}

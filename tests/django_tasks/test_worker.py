@@ -6,6 +6,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +26,7 @@ from ardiq.core.job import JobStatus
 from tests import outhouse
 from tests.parlour import cellar
 from tests.parlour import tasks as defined
-from tests.parlour.origin import origin
+from tests.parlour.origin import origin, signals
 from tests.workers import Workers
 
 Work = Callable[..., None]
@@ -133,6 +136,23 @@ def test_by_its_name_from_the_first_door(tasks: Any, queue_name: str, work: Work
     assert origin.default_task_backend.get_result(job.id).return_value == 3
 
 
+def test_arguments_that_are_no_json(project: Project, queue_name: str, work: Work) -> None:
+    """J7: whoever sends it by its name may give them. The result shows them as they are."""
+    project()
+    given = {"when": datetime(2026, 11, 30, tzinfo=UTC), "pair": (1, 2)}
+    signals.task_started.connect(receive := lambda sender, **kwargs: None)
+    try:
+        job = ardiq.queue(queue_name).send_sync("tests.parlour.tasks.nothing", Decimal("1.5"), **given)
+        own = ardiq.queue(queue_name).send_sync("tests.parlour.tasks.attempt_async", plus=Decimal(2))
+        work()
+    finally:
+        signals.task_started.disconnect(receive)
+    result = origin.default_task_backend.get_result(job.id)
+    assert result.status == SUCCESSFUL
+    assert (result.args, result.kwargs) == ([Decimal("1.5")], {**given, "pair": [1, 2]})
+    assert origin.default_task_backend.get_result(own.id).return_value == 3
+
+
 def test_changed_settings_leave_nothing_behind(project: Project, queue_name: str) -> None:
     """A2: a queue has the tasks of one hall, however often settings change."""
     for _ in range(3):
@@ -175,6 +195,27 @@ def test_modules_with_tasks_are_found_by_their_files(
     result.refresh()
     assert result.status == SUCCESSFUL
     assert "tests.parlour.attic" not in sys.modules
+
+
+def test_an_app_may_be_called_nearly_as_this_one(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J7: only what is of Django or of ardiq is not looked into."""
+    folder = tmp_path / "ardiq_reports"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "nightly.py").write_text(Path(cellar.__file__).read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    app = AppConfig("ardiq_reports", import_module("ardiq_reports"))
+    monkeypatch.setattr(finding.apps, "get_app_configs", lambda: [app])
+    for name, empty in (("_met", dict(finding._met)), ("_searched", []), ("_again", {})):
+        monkeypatch.setattr(finding, name, empty)
+    project()
+    try:
+        assert finding.sought("ardiq_reports.nightly.pid") is not None
+    finally:
+        for name in ("ardiq_reports", "ardiq_reports.nightly"):
+            sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("where", ["_any_file", "_tells", "_import"])

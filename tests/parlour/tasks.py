@@ -85,7 +85,7 @@ def own_id(context: Any) -> str:
 
 @task(takes_context=True)
 async def attempt_async(context: Any, plus: int = 0) -> int:
-    return int(context.attempt) + plus
+    return int(context.attempt) + int(plus)
 
 
 @task(takes_context=True)
