@@ -60,6 +60,7 @@ def _parts(queue: str) -> Parts:
     from ardiq.worker import log
 
     log.carry_job_ids()
+    log.shield()
     options = equipment.worker_options(queue)
     return Parts(
         options=options,

@@ -8,6 +8,7 @@ import os
 import platform
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, nullcontext, suppress
 from functools import partial
@@ -150,9 +151,20 @@ async def run(workers: list[Worker], ready: Callable[[], None] | None = None, *,
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
         finally:
-            # In a thread: receivers may take their time, and lifespans end after the last of them.
-            if _courier.busy and not await asyncio.to_thread(_courier.drain, HEARD_OUT):
+            # Receivers may take their time, and lifespans end after the last of them.
+            if _courier.busy and not await _heard_out():
                 log.warning("Receivers of job signals were not done within %g s.", HEARD_OUT)
+
+
+async def _heard_out() -> bool:
+    """Whether all that was heard has been sent in time. Looked for, in no thread: those of the loop may all
+    hang in tasks, and the system may have none."""
+    done, end = _courier.last(), time.monotonic() + HEARD_OUT
+    while not done.is_set():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.02)
+    return True
 
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 
@@ -26,6 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 MOST = 10_000  # events that may wait for slow receivers; those beyond are dropped and counted
+AGAIN = 1.0  # seconds until a thread is asked for again when there was none to be had
 
 log = logging.getLogger("ardiq")
 
@@ -118,6 +120,7 @@ class Courier:
     def __init__(self, sender_of: SenderOf) -> None:
         self._sender_of = sender_of
         self._thread: _Thread | None = None
+        self._again = 0.0
 
     def wanted(self, kind: str) -> bool:
         """Whether anybody receives such a signal. Called on the loop, again and again."""
@@ -129,10 +132,13 @@ class Courier:
     def _here(self) -> _Thread | None:
         """The thread that sends; None while the system has none to give."""
         if self._thread is None or not self._thread.is_alive():
+            if time.monotonic() < self._again:
+                return None
             fresh = _Thread(self._sender_of)
             try:
                 fresh.start()
             except RuntimeError as error:
+                self._again = time.monotonic() + AGAIN
                 log.error("Signals of jobs are left out: %s.", error)
                 return None
             self._thread = fresh
@@ -163,10 +169,11 @@ class Courier:
         """Whether anything was ever heard that may not have been sent."""
         return self._thread is not None and self._thread.is_alive()
 
-    def drain(self, seconds: float) -> bool:
-        """Wait until what was heard so far has been sent. Answers whether it has."""
-        if self._thread is None:
-            return True
+    def last(self) -> threading.Event:
+        """It is set once what was heard so far has been sent."""
         done = threading.Event()
-        self._thread.waiting.put(done)
-        return done.wait(seconds)
+        if self._thread is None:
+            done.set()
+        else:
+            self._thread.waiting.put(done)
+        return done

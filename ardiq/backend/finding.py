@@ -91,7 +91,7 @@ def _search_all() -> None:
         _any_file()
         _search()
         _any_file()
-    except OSError as error:
+    except Exception as error:
         _again["at"] = time.monotonic() + AGAIN
         log.warning("Modules with tasks cannot be looked for just now: %s", error)
     else:
@@ -105,11 +105,15 @@ def _any_file() -> None:
 
 
 def _search() -> None:
+    """Import all of them. Raises what this process was short of for one, when the others are there."""
+    short: list[Exception] = []
     for config in apps.get_app_configs():
         if not f"{config.name}.".startswith(("django.", "ardiq.")):
             for module in _defining(config):
-                if module not in sys.modules:
-                    _import(module)
+                if module not in sys.modules and (error := _import(module)) is not None:
+                    short.append(error)
+    if short:
+        raise short[0]
 
 
 def _defining(config: AppConfig) -> Iterator[str]:
@@ -130,10 +134,12 @@ def _tells(file: Path) -> bool:
         return False
 
 
-def _import(module: str) -> None:
+def _import(module: str) -> Exception | None:
+    """Answers what this process was short of; any other error is the project's, and is told."""
     try:
         import_module(module)
     except Exception as error:
         if is_short(error):
-            raise
+            return error
         log.exception("The module %s, which seems to define tasks, cannot be imported.", module)
+    return None

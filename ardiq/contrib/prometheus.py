@@ -26,6 +26,7 @@ from ardiq.core.errors import BrokerError
 from ardiq.core.options import Options
 from ardiq.core.statistics import BOUNDS_MS, Histogram, Tally
 from ardiq.store import inspector, statistics
+from ardiq.worker.probe import breathing
 
 BY = ("queue", "lane", "task")
 ENDINGS = ("succeeded", "failed", "aborted", "expired")
@@ -167,6 +168,7 @@ def serve(host: str, port: int) -> Callable[[], None]:
         kind(registry=registry)
     registry.register(Collector())
     server, thread = _start(port, addr=host, registry=registry)
+    server.get_request = breathing(server.get_request)  # type: ignore[method-assign]
 
     def stop() -> None:
         server.shutdown()

@@ -160,7 +160,7 @@ class Apart:
         )
 
     def _crashed(self, held: Held, how: str) -> Outcome:
-        if not held.lease.believed_since(held.claimed):
+        if not held.lease.believed_since(held.handed):
             return Outcome(Ending.HANDED_BACK)  # it ended itself, as it has to
         old, limit = held.record, self._options.crash_limit
         crashes = min(old.crashes + 1, 255)

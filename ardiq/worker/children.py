@@ -42,7 +42,12 @@ class Child:
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         theirs, self._line = os.pipe()
-        self._ear, mouth = os.pipe()
+        try:
+            self._ear, mouth = os.pipe()
+        except OSError:
+            os.close(theirs)
+            os.close(self._line)
+            raise
         self.said = b""  # all that it has told but for its health, once it has ended
         self._state, self._told_at = DOWN, 0.0
         # The child inherits this: before it answers signals, none of them kills it. They wait.

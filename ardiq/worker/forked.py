@@ -21,6 +21,7 @@ from typing import Any
 from ardiq.worker.children import signal_name
 from ardiq.worker.isolation import REPORT
 from ardiq.worker.line import Frames, Message, framed
+from ardiq.worker.reserve import Reserve
 
 LOOK = 1.0  # seconds between looks whether a child lives whose nursery has died
 LAST_WORDS = 0.2  # seconds after the death of a child in which the last that it has sent is read
@@ -31,6 +32,8 @@ DEAD = 2.0  # seconds in which a killed process has gone, unless the kernel hold
 # Not ``fork``: a worker has threads, connections and a loop, and none of them survives it in order.
 # The nursery has none, and has set the project up: a child of it costs milliseconds, not a second.
 _context = multiprocessing.get_context("forkserver")
+
+_starts = Reserve("ardiq-start", 8)
 
 Main = Callable[..., None]
 
@@ -61,7 +64,7 @@ class Forked(asyncio.Protocol):
         its like when there is no process to be had."""
         _context.set_forkserver_preload([nursery])
         try:
-            await asyncio.to_thread(self._process.start)
+            await _starts.run(self._process.start)
         except BaseException:
             self._ours.close()
             raise

@@ -52,6 +52,7 @@ class Held:
     refers: bool = False  # its arguments hold references to model instances
     measured: int = 0  # for how many jobs of its claim it stands in the statistics
     ended: float = 0.0  # when its thread was done with it, in monotonic seconds; where it is measured
+    handed: float = 0.0  # when a process of its own was given it, in monotonic seconds
     crashed: bool = False  # the process that ran it has died
 
     def __init__(self, record: JobRecord, claim: int, lease: Lease, claimed: float, marked: bool) -> None:

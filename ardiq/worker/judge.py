@@ -5,7 +5,6 @@ The decision itself is pure (core/retry.py); here it is turned into what Redis m
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import time
@@ -35,8 +34,11 @@ from ardiq.core.retry import Action, Ending, Outcome, Policy, Verdict, judge
 from ardiq.store import verbs
 from ardiq.worker.held import Clock, Held
 from ardiq.worker.log import one_line
+from ardiq.worker.reserve import Reserve
 
 log = logging.getLogger("ardiq")
+
+_hook_threads = Reserve("ardiq-hook", 32)
 
 ErrorHook = Callable[..., Any]
 
@@ -120,7 +122,7 @@ class Judge:
             try:
                 if inspect.iscoroutinefunction(hook):
                     await hook(error, held.context)
-                elif inspect.isawaitable(left := await asyncio.to_thread(hook, error, held.context)):
+                elif inspect.isawaitable(left := await _hook_threads.run(hook, error, held.context)):
                     await left
             except BaseException:
                 # Even an exit: the verdict must reach the settler whatever a hook does.

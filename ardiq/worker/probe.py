@@ -10,6 +10,7 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
@@ -22,6 +23,23 @@ STOPS = 0.2  # seconds that a stop of this server takes at most
 LONGEST = 4.0  # seconds for a request as a whole, however it trickles in
 
 log = logging.getLogger("ardiq.worker")
+
+
+Accept = Callable[[], tuple[socket.socket, Any]]
+
+
+def breathing(accept: Accept) -> Accept:
+    """``get_request`` of a server that takes a breath when no file is left for a connection: it stays in the
+    backlog, where the next look would find it at once."""
+
+    def accept_or_breathe() -> tuple[socket.socket, Any]:
+        try:
+            return accept()
+        except OSError:
+            time.sleep(BREATH)
+            raise
+
+    return accept_or_breathe
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -82,12 +100,7 @@ class Probe(ThreadingHTTPServer):
         self.server_name, self.server_port = "", 0
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        try:
-            return super().get_request()
-        except OSError:
-            # No file is left for it. It stays in the backlog, where the next look would find it at once.
-            time.sleep(BREATH)
-            raise
+        return breathing(super().get_request)()
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, args=(STOPS,), name="ardiq-probe", daemon=True).start()

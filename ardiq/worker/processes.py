@@ -77,6 +77,7 @@ class Processes(Apart):
         record, definition = held.record, held.definition
         assert definition is not None
         child.take()
+        held.handed = time.monotonic()
         id = record.id.encode("utf-8", "surrogateescape")
         module = definition.fn.__module__
         child.send(id, record.raw, held.claim, held.lease.token, self._clock.offset, module)
@@ -118,7 +119,7 @@ class Processes(Apart):
         held.crashed = True
         code = await child.end(LEAVE)
         child.kill_group()  # what it had started itself must not go on without it
-        if not held.began or not held.lease.believed_since(held.claimed):
+        if not held.began or not held.lease.believed_since(held.handed):
             return self._crashed(held, how(code))
         return Outcome(Ending.RAISED, error=JobCrashed(f"The process that ran this job {how(code)}."))
 

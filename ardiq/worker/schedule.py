@@ -125,6 +125,7 @@ class Schedule:
                 offers.append((one.name, at, one.overlap, *self._timetables.make(one)))
             except Exception:
                 log.exception("No job can be made of recurring task %s; it is left out this time.", one.name)
+                self._marks[one.name] = max(at, self._marks[one.name])
             else:
                 part.append((one, at))
         return part, offers

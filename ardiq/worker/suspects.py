@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 
 from ardiq.core.options import Options
@@ -70,6 +71,7 @@ class Suspects(Apart):
         )
         child = Forked(self._main, NAME, (errand, self._board.end))
         child.take()
+        held.handed = time.monotonic()
         starting = asyncio.ensure_future(child.start(self._nursery()))
         try:
             await asyncio.shield(starting)

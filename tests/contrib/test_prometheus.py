@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import socketserver
 import sys
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ardiq import Ardiq
 from ardiq.contrib import prometheus
+from ardiq.worker.probe import BREATH
 from tests.server import free_port
 from tests.workers import Workers, Working, until
 
@@ -197,6 +202,24 @@ def get(port: int, host: str = "127.0.0.1") -> str:
         return connection.getresponse().read().decode()
     finally:
         connection.close()
+
+
+def test_a_port_without_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F2: a scrape that cannot be accepted is looked at again in a while, and not without end."""
+    tried: list[float] = []
+
+    def refuse(self: object) -> Any:
+        tried.append(time.monotonic())
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socketserver.TCPServer, "get_request", refuse)
+    stop = prometheus.serve("127.0.0.1", port := free_port())
+    try:
+        with socket.create_connection(("127.0.0.1", port)):
+            until(lambda: len(tried) >= 4, 10)
+    finally:
+        stop()
+    assert all(later - earlier >= BREATH for earlier, later in pairwise(tried))
 
 
 @pytest.mark.slow

@@ -240,6 +240,24 @@ def test_modules_are_looked_for_again_when_files_ran_out(
     assert finding.sought(path) is not None and finding._searched
 
 
+def test_a_module_that_is_locked_keeps_no_other_from_being_found(
+    tasks: Any, queue_name: str, forget: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F2: one that takes a lock which another process holds, for as long as that lives."""
+    forget()
+    plain = finding.import_module
+
+    def locked(name: str) -> Any:
+        if name.endswith("attic"):
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return plain(name)
+
+    monkeypatch.setattr(finding, "_defining", lambda app: ["tests.parlour.attic", "tests.parlour.cellar"])
+    monkeypatch.setattr(finding, "import_module", locked)
+    finding._search_all()
+    assert "tests.parlour.cellar" in sys.modules and not finding._searched
+
+
 def test_a_name_from_redis_is_never_imported(
     tasks: Any, queue_name: str, forget: Callable[[], None], work: Work
 ) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ardiq import Ardiq, JobStatus, running
+from ardiq import Ardiq, JobStatus, owners, running, signals
 from ardiq.worker import limits as limits_module
 from ardiq.worker.limits import Limits, resident_mb
 from ardiq.worker.worker import Worker
@@ -167,6 +168,34 @@ def test_run_leaves_a_thread_behind(app: Ardiq, monkeypatch: pytest.MonkeyPatch)
     gate.set()
     assert job.status_sync() is JobStatus.QUEUED and job.abort_sync()
     app.run(burst=True)
+
+
+def test_run_ends_though_all_threads_of_the_loop_hang(app: Ardiq, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B11: with receivers of signals to be heard out as well, which needs no thread of the loop."""
+    gate, heard = threading.Event(), threading.Event()
+    monkeypatch.setattr(running, "_courier", signals.Courier(owners.task_of))
+
+    @app.task(name="hang", timeout=0.2, max_retries=0)
+    async def hang() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        await asyncio.to_thread(gate.wait, 60)
+
+    def receive(**kwargs: Any) -> None:
+        heard.set()
+
+    _with(app, monkeypatch, grace_ms=200, lease_ms=1_000)
+    signals.job_failed.connect(receive)
+    try:
+        job = hang.enqueue_sync()
+        thread = threading.Thread(target=app.run, daemon=True)
+        thread.start()
+        until(lambda: job.status_sync() is JobStatus.FAILED, 15)
+        app.stop()
+        thread.join(15)
+        assert not thread.is_alive() and heard.is_set()
+    finally:
+        gate.set()
+        signals.job_failed.disconnect(receive)
 
 
 def test_run_asks_for_a_new_process(app: Ardiq, monkeypatch: pytest.MonkeyPatch) -> None:

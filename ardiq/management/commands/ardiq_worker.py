@@ -136,7 +136,13 @@ class Command(BaseCommand):
         if processes.from_command_line(self):
             timer = threading.Timer(seconds, os._exit, (code,))
             timer.daemon = True
-            timer.start()
+            try:
+                timer.start()
+            except RuntimeError:
+                # No thread to wait in: at once, or it may be never.
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
 
     def _greet(self, lines: list[str]) -> None:
         if not lines:
