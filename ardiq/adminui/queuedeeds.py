@@ -24,7 +24,31 @@ MOST_ELSEWHERE = 2_000  # jobs that one request moves to another queue: about as
 MOST = 100_000  # jobs that one request deletes or moves: about 2 s of it
 
 
-class PauseForm(DeedForm):
+class LanesForm(DeedForm):
+    """Asks whether all lanes are meant or one of them, where there is something to choose: of one queue."""
+
+    lane = forms.ChoiceField(label=gettext_lazy("Lane"), required=False)
+
+    def lanes(self, queue: Queue) -> list[str]:
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        lanes = self.lanes(self.rows[0]) if len(self.rows) == 1 else []
+        if lanes:
+            choices = [("", _("all lanes")), *((lane, plain(lane)) for lane in lanes)]
+            self.fields["lane"].choices = choices  # type: ignore[attr-defined]
+        else:
+            del self.fields["lane"]
+
+    def clean(self) -> None:
+        """Never take all lanes for the one that was chosen when there was a choice."""
+        lane = self.data.get("lane")
+        if lane and "lane" not in self.fields:
+            text = _("Lane %(lane)s cannot be chosen any more: this would be about all lanes.")
+            raise ValidationError(text % {"lane": plain(lane, 200)})
+
+
+class PauseForm(LanesForm):
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         required=False,
@@ -32,6 +56,17 @@ class PauseForm(DeedForm):
         widget=forms.TextInput(attrs={"class": "vTextField"}),
         help_text=gettext_lazy("Shown to everybody who looks at the queue, with your name."),
     )
+
+    def lanes(self, queue: Queue) -> list[str]:
+        paused = {one.lane for one in queue.seen.pauses}
+        every = [lane for lane in reversed(queue.lanes) if lane not in paused]
+        return every if len(queue.lanes) > 1 else []
+
+
+class ResumeForm(LanesForm):
+    def lanes(self, queue: Queue) -> list[str]:
+        pauses = queue.seen.pauses
+        return [one.lane for one in pauses if one.lane] if len(pauses) > 1 else []
 
 
 class LaneForm(DeedForm):
@@ -100,16 +135,21 @@ def _run(queue: Queue, call: Call) -> Any:
 
 
 def _pause(queue: Queue, data: dict[str, Any], who: str) -> str:
-    own = broker_of(queue.name)
-    own.store.run(controls.pause(own.keys, "", data["reason"], who))
-    return _("Paused: %s") % data["reason"] if data["reason"] else _("Paused.")
+    own, lane, reason = broker_of(queue.name), data.get("lane", ""), data["reason"]
+    own.store.run(controls.pause(own.keys, lane, reason, who))
+    if lane:
+        text = _("Lane %(lane)s is paused: %(reason)s") if reason else _("Lane %(lane)s is paused.")
+        return text % {"lane": plain(lane), "reason": reason}
+    return _("Paused: %s") % reason if reason else _("Paused.")
 
 
 def _resume(queue: Queue, data: dict[str, Any], who: str) -> str:
-    """The queue, and what is paused of its lanes: one button goes back to normal."""
-    own = broker_of(queue.name)
-    calls = [controls.resume(own.keys, one.lane) for one in queue.seen.pauses]
-    return _("Resumed.") if any(own.store.run_many(calls)) else ""
+    """One lane, or else the queue and what is paused of its lanes: one button goes back to normal."""
+    own, lane = broker_of(queue.name), data.get("lane", "")
+    lanes = [lane] if lane else [one.lane for one in queue.seen.pauses]
+    if not any(own.store.run_many([controls.resume(own.keys, one) for one in lanes])):
+        return ""
+    return _("Lane %(lane)s is resumed.") % {"lane": plain(lane)} if lane else _("Resumed.")
 
 
 def _purge(queue: Queue, data: dict[str, Any], who: str) -> str:
@@ -172,7 +212,7 @@ DEEDS = (
     Deed(
         "resume", "pause_queue", gettext_lazy("Resume"), gettext_lazy("Resume queues"),
         gettext_lazy("Workers take its jobs again, also of lanes that were paused by themselves."),
-        _resume, lambda queue: "" if queue.seen.pauses else _("it is not paused"),
+        _resume, lambda queue: "" if queue.seen.pauses else _("it is not paused"), ResumeForm,
     ),
     Deed(
         "move", "purge_queue", gettext_lazy("Move to another lane"), gettext_lazy("Move waiting jobs"),
