@@ -9,13 +9,15 @@ pages is loaded when somebody asks for one of them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
 
-from ardiq import models
+from ardiq import conf, models
 
 if TYPE_CHECKING:
     from ardiq.adminui.attached import JobsMixin
@@ -52,5 +54,14 @@ def later(place: str) -> Callable[..., Any]:
     return lambda model, site: SimpleLazyObject(lambda: import_string(place)(model, site))
 
 
-for _model, _place in PAGES.items():
-    admin.site.register(_model, later(_place))  # type: ignore[arg-type]
+def wanted() -> bool:
+    """ADMIN of the queue that settings name first. What is wrong with settings is told by the checks."""
+    with suppress(ImproperlyConfigured):
+        for alias in conf.aliases()[:1]:
+            return not conf.says(alias, "ADMIN") or conf.options(alias).admin
+    return True
+
+
+if wanted():
+    for _model, _place in PAGES.items():
+        admin.site.register(_model, later(_place))  # type: ignore[arg-type]

@@ -82,6 +82,7 @@ class Options:
     deserializer: Callable[[bytes], Any] | None = None
     time_zone: str = "UTC"
     propagate: tuple[str, ...] = ()
+    admin: bool = True
     admin_enqueue: Literal["marked", "all"] = "marked"
     admin_refresh: int = 5
     redactor: Callable[[str, Any], Any] | None = None

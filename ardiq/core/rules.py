@@ -202,6 +202,7 @@ RULES: dict[str, Rule] = {
     "deserializer": Rule("E012", _importable),
     "time_zone": Rule("E013", values.time_zone),
     "propagate": Rule("E015", propagate.fault),
+    "admin": SWITCH,
     "admin_enqueue": Rule("E026", values.one_of("marked", "all")),
     "admin_refresh": whole(0, 3_600, unit=" of seconds"),
     "redactor": Rule("E027", _importable),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib import admin
+from pytest_django.fixtures import Settings
 
 import ardiq.admin
 from ardiq.models import Job
@@ -33,6 +34,17 @@ def test_pages_are_loaded_when_somebody_asks_for_one() -> None:
         [sys.executable, "-c", LOADED], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )
     assert said.stdout.split() == ["False", "True"], said.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, True), ({"ADMIN": False}, False), ({"ADMIN": "no"}, True)]
+)
+def test_it_can_be_turned_off(settings: Settings, given: dict[str, object], expected: bool) -> None:
+    """ADMIN 5: the default site then has no page of it. A setting that is wrong is told by the checks."""
+    settings.ARDIQ = {"default": given, "other": {"ADMIN": not expected}}
+    assert ardiq.admin.wanted() is expected
+    settings.ARDIQ = {}
+    assert ardiq.admin.wanted()
 
 
 def test_the_classes_can_be_imported() -> None:

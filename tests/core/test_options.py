@@ -43,6 +43,7 @@ DEFAULTS = {
     "deserializer": None,
     "time_zone": "UTC",
     "propagate": (),
+    "admin": True,
     "admin_refresh": 5,
     "redactor": None,
     "trace_url": None,
@@ -236,8 +237,8 @@ def test_every_problem_at_once() -> None:
         ("priorities", True, "Did you mean PRIORITIES?"),
         ("PRIORITIES", False, "Did you mean priorities?"),
         ("redis_ulr", False, "Did you mean redis_url?"),
-        ("colour", False, "Known: admin_enqueue, admin_refresh,"),
-        (7, True, "Known: ADMIN_ENQUEUE, ADMIN_REFRESH,"),
+        ("colour", False, "Known: admin, admin_enqueue,"),
+        (7, True, "Known: ADMIN, ADMIN_ENQUEUE,"),
     ],
 )
 def test_an_unknown_option_is_refused(key: Any, upper: bool, hint: str) -> None:
