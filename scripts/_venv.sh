@@ -3,6 +3,7 @@
 #
 # PYTHON      the interpreter to make it with (default: the first of python3, python3.x that is 3.11 or newer)
 # ARDIQ_VENV  where it lies (default: .venv)
+# PIP_CONSTRAINT  pip's own: a file of versions; what was installed under another one is installed anew
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -43,7 +44,9 @@ fi
 
 # One stamp for each set of extras: what was installed for one script does not count for another.
 stamp="$venv/.installed-$(echo "$extras" | tr , -)"
-declared="$(pwd) $(cat setup.cfg pyproject.toml | cksum)"
+constraint=${PIP_CONSTRAINT:-}
+[ -f "$constraint" ] || constraint=/dev/null # none, or an address, which pip reads
+declared="$(pwd) $(cat setup.cfg pyproject.toml "$constraint" | cksum)"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$declared" ]; then
     say "Installing ardiq and what it needs ($extras) into $venv ..."
     if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$extras]"; then
