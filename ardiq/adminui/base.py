@@ -26,6 +26,7 @@ from ardiq.adminui.text import plain
 from ardiq.connection import broker
 from ardiq.core.errors import BrokerError
 from ardiq.core.redact import safe_url
+from ardiq.store.refusals import Denied, unknown_user
 
 RETRY_AFTER = 5  # seconds
 
@@ -154,6 +155,7 @@ class RedisAdmin(ReadOnlyAdmin):
             status=503,
             places=[place.rpartition("@")[2] for place in places],
             reason=plain(_reason(error), 300),
+            way_out=_way_out(error),
             since=_since(min(away)) if away else "",
             again=request.get_full_path() if request.method == "GET" else self.list_url(),
         )
@@ -206,3 +208,14 @@ def _since(seconds: float) -> str:
 def _reason(error: BrokerError) -> str:
     # The cause tells of the network only; the error itself may name a URL with a password in its query.
     return str(error.__cause__ or "") or type(error).__name__
+
+
+def _way_out(error: BrokerError) -> str:
+    """What somebody has to do about it, where waiting does not help; else ''."""
+    if unknown_user(error):
+        return str(
+            _("Correct the user and the password in REDIS_URL or REDIS_OPTIONS, and restart this site.")
+        )
+    if isinstance(error, Denied):
+        return str(_("manage.py ardiq_check tells which rights the user of the settings lacks."))
+    return ""

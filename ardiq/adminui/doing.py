@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, DELETION
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import BadRequest, PermissionDenied
@@ -92,6 +93,15 @@ class DoingAdmin(BulkAdmin, ExportAdmin):
             for name in ("again", "run", "abort")
             if self.may(request, ACTIONS[name]) and ACTIONS[name].fits(job)
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Without scripts, all pages of a filter are chosen by a box of their own (change_list.html), and no
+        row beside it, of which Django wants one."""
+        if request.POST.get("select_across") == "1" and ACTION_CHECKBOX_NAME not in request.POST:
+            given = request.POST.copy()
+            given[ACTION_CHECKBOX_NAME] = ""
+            request.POST = given  # type: ignore[assignment]
+        return super().changelist_view(request, extra_context)
 
     # -- ask ------------------------------------------------------------------------------------------
 

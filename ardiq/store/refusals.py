@@ -103,6 +103,14 @@ def refused(message: str, error: Exception | None = None, command: str = "the co
     return Refused(f"Redis refused {command}: {message}")
 
 
+def unknown_user(error: BrokerError) -> bool:
+    """Whether the server does not take the user or the password of the settings, or wants one."""
+    said = error.__cause__
+    return isinstance(said, errors.AuthenticationError) or (
+        said is not None and isinstance(said.__cause__, errors.AuthenticationError)
+    )
+
+
 class Patience:
     """How often one call is tried again: once at once, then with growing pauses until the time is up."""
 

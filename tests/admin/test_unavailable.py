@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,8 +16,9 @@ from pytest_django.fixtures import Settings
 from ardiq import Ardiq
 from ardiq.adminui.base import RedisAdmin
 from tests.admin.conftest import LIST
+from tests.server import admin, own_server
 
-PASSWORD = "sesame"
+PASSWORD, GUEST = "sesame", "visitor99"
 
 
 @pytest.fixture
@@ -129,3 +131,51 @@ def test_permissions_come_first(settings: Settings, sign_in: object) -> None:
     clerk: Client = sign_in()  # type: ignore[operator]
     assert clerk.get(LIST).status_code == 403
     assert clerk.get(f"{LIST}x/abort/").status_code == 403
+
+
+# -- of a server that does not take the password -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The place of a server that wants a password. Its user "guest" may do next to nothing."""
+    with own_server(tmp_path_factory.mktemp("locked")) as url:
+        with admin(url) as client:
+            client.execute_command("ACL", "SETUSER", "guest", "on", f">{GUEST}", "+ping")
+            client.config_set("requirepass", "another")
+        yield url.removeprefix("redis://")
+
+
+@pytest.mark.parametrize(
+    ("user", "options", "way_out"),
+    [
+        (f"operator7:{PASSWORD}@", {}, "Correct the user and the password in REDIS_URL or REDIS_OPTIONS"),
+        (f":{PASSWORD}@", {}, "Correct the user and the password in REDIS_URL or REDIS_OPTIONS"),
+        ("", {}, "Correct the user and the password in REDIS_URL or REDIS_OPTIONS"),
+        ("", {"password": PASSWORD}, "Correct the user and the password in REDIS_URL or REDIS_OPTIONS"),
+        (f"guest:{GUEST}@", {}, "manage.py ardiq_check tells which rights the user of the settings lacks"),
+    ],
+    ids=["user", "password", "none", "options", "rights"],
+)
+def test_a_wrong_password(
+    boss: Client, settings: Settings, locked: str, user: str, options: dict[str, str], way_out: str
+) -> None:
+    """ADMIN 6.7: the page says what is wrong and what to do about it, and no password; nor does what
+    asks for the page again and again."""
+    settings.ARDIQ = {"lost": {"REDIS_URL": f"redis://{user}{locked}", "REDIS_OPTIONS": options}}
+    for address in (
+        LIST,
+        "/admin/ardiq/dashboard/",
+        "/admin/ardiq/queue/_do/pause/?id=lost",
+        f"{LIST}?_live=1",
+    ):
+        response = boss.get(address)
+        text = response.content.decode()
+        assert response.status_code == 503 and locked.partition("/")[0] in text
+        assert "what to do" in text and way_out in text
+        assert not any(word in text for word in (PASSWORD, GUEST, "operator7"))
+
+
+def test_nothing_to_do(down: Client) -> None:
+    """Where a server is away, waiting helps, and nobody is told otherwise."""
+    assert "what to do" not in down.get(LIST).content.decode()

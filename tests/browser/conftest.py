@@ -65,7 +65,7 @@ def visit(browser: Browser, stage: Site, cookies: Any) -> Iterator[Open]:
         )
         contexts.append(context)
         page = context.new_page()
-        expected = 503 if address.startswith("away:") else 200
+        expected = 503 if address.startswith(("away:", "leaving:")) else 200
         page._ardiq_listener = lambda message: _note(complaints, message, expected)  # type: ignore[attr-defined]
         page.on("console", page._ardiq_listener)  # type: ignore[attr-defined]
         page.on("pageerror", lambda error: complaints.append(str(error)))

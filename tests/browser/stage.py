@@ -49,6 +49,8 @@ class Site:
     ids: dict[str, str]
     environment: dict[str, str]
     others: dict[str, tuple[subprocess.Popen[bytes], str]] = field(default_factory=dict)
+    sites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The setting ARDIQ of further sites that a test wants, by the name in their addresses."""
 
     def full(self, address: str) -> str:
         """With the site, which is started when it is one of the others."""
@@ -62,6 +64,7 @@ class Site:
             queues = {
                 "away": {"default": {"REDIS_URL": "redis://user:sesame@127.0.0.1:1/0", **LANES}},
                 "empty": {"nothing": {"REDIS_URL": self.workers.url, **LANES}},
+                **self.sites,
             }
             (queue,) = queues[name]
             more = {"ARDIQ_TEST_SETTINGS": json.dumps(queues[name]), "ARDIQ_TEST_QUEUE": queue}

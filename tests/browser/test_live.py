@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ardiq import operations
+from ardiq import Ardiq, operations
 from ardiq.core.job import JobStatus
 from ardiq.operations import Order
 from ardiq.store.browsing import Keep
 from tests.browser.conftest import Open
-from tests.browser.stage import Site
-from tests.server import admin
+from tests.browser.stage import LANES, Site
+from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
 from tests.workers import until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.sync_api import Page
 
 JOBS = "/admin/ardiq/job/"
@@ -159,6 +161,41 @@ def test_the_server_is_away(visit: Open, stage: Site) -> None:
     )
     page.wait_for_selector("#result_list", timeout=60_000)
     assert page.url == f"{stage.url}{JOBS}?state=failed" and not broken
+
+
+@pytest.mark.slow
+def test_the_server_goes_away(visit: Open, stage: Site, tmp_path: Path) -> None:
+    """ADMIN 6.7: under pages that are open. They say since when they are stale, and when it is back they are
+    live again and show what has happened meanwhile, without anybody who reloads them."""
+    port, binary, keeps = free_port(), need_binary(), ("--appendonly", "yes")
+    url = f"redis://127.0.0.1:{port}/0"
+    stage.sites["leaving"] = {"leaving": {"REDIS_URL": url, "ADMIN_REFRESH": 2, **LANES}}
+    server = start_server(binary, tmp_path, port, *keeps)
+    try:
+        assert answers(url, 10)
+        app = Ardiq("leaving", priorities=LANES["PRIORITIES"], redis_url=url)
+        task = app.ref("market.add").options(delay_ms=3_600_000)
+        first = task.enqueue_sync(1)
+        places = ("/admin/ardiq/dashboard/", JOBS, f"{JOBS}{first.id}/change/")
+        dashboard, jobs, one = pages = [visit(f"leaving:{place}") for place in places]
+        assert (dashboard.text_content(".ardiq-tile-aborted strong") or "").strip() == "0"
+        stop_server(server)
+        for page in pages:
+            page.wait_for_selector("text=stale since", timeout=30_000)
+            assert page.get_by_label("Live").is_checked()
+        server = start_server(binary, tmp_path, port, *keeps)
+        assert answers(url, 10)
+        second = task.enqueue_sync(2)
+        first.abort_sync()
+        for page in pages:
+            page.wait_for_selector("text=stale since", state="detached", timeout=60_000)
+        dashboard.wait_for_selector(".ardiq-tile-aborted strong:text-is('1')")
+        jobs.wait_for_selector(f'#result_list a[href*="{second.id}"]')
+        one.wait_for_selector(".ardiq-state-aborted")
+        loaded = "performance.getEntriesByType('navigation')[0].type"
+        assert [page.evaluate(loaded) for page in (dashboard, jobs)] == ["navigate", "navigate"]
+    finally:
+        stop_server(server)
 
 
 def test_signed_out(visit: Open, stage: Site) -> None:

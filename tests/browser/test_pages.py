@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import django
@@ -87,3 +88,96 @@ def nothing_wrong(page: Page) -> None:
     wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, f"{wider} px wider than the screen"
     assert CARD not in page.content()
+
+
+# -- forced colours -------------------------------------------------------------------------------------
+
+# Of each element: what it says, and the contrast of its text, its frame and its drawing to what lies beneath.
+MEASURED = """nodes => {
+  const channels = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([red, green, blue]) => [red, green, blue].map(part => part / 255).map(
+    part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4,
+  ).reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  const beneath = node => {
+    for (; node; node = node.parentElement) {
+      const found = channels(getComputedStyle(node).backgroundColor);
+      if (found[3] !== 0) return found;
+    }
+    return [255, 255, 255];
+  };
+  const ratio = (text, ground) => {
+    if (text === "none" || channels(text)[3] === 0) return 0;
+    const both = [light(channels(text)), light(ground)].sort((one, other) => other - one);
+    return (both[0] + 0.05) / (both[1] + 0.05);
+  };
+  return nodes.map(node => {
+    const style = getComputedStyle(node), ground = beneath(node);
+    const framed = style.borderInlineStartStyle !== "none" && parseFloat(style.borderInlineStartWidth) > 0;
+    return {
+      says: node.textContent.trim(),
+      colour: style.color,
+      words: ratio(style.color, ground),
+      frame: framed ? ratio(style.borderInlineStartColor, ground) : 0,
+      drawn: Math.max(ratio(style.fill, ground), ratio(style.stroke, ground)),
+    };
+  });
+}"""
+SYSTEM = """name => {
+  const probe = document.createElement("span");
+  probe.style.color = name;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}"""
+# The square of each name below a chart and the drawing that it stands for, by kind.
+KEYS = """charts => charts.map(chart => [...chart.querySelectorAll(".ardiq-key")].map(key => {
+  const kind = [...key.classList].find(name => name.startsWith("ardiq-key-")).replace("key", "chart");
+  const drawing = chart.querySelector(`path.${kind}`);
+  return [getComputedStyle(key, "::before").color, getComputedStyle(drawing).color];
+})).flat()"""
+FRAMED = {
+    "dashboard": ".ardiq-tile", "jobs": "#result_list .ardiq-state", "failed job": ".ardiq-state",
+    "running job": ".ardiq-state", "schedules": ".ardiq-mark", "queues": ".ardiq-mark",
+}  # fmt: skip
+TEXTS = ":is(a, button, code, p, pre, span, strong, td, th)"
+DRAWN = {
+    "dashboard": ("svg.ardiq-chart", "meter"), "schedules": ("svg.ardiq-strip",), "bulk": ("progress",),
+    "job with logs": ("progress",),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_forced_colours(visit: Open, stage: Site, scheme: str) -> None:
+    """ADMIN 6.5: where the system says which colours there are, states are read as words in a frame, bars and
+    lines are seen, and the names below a chart still tell which line is whose."""
+    for name in dict.fromkeys((*FRAMED, *DRAWN)):
+        page = visit(stage.pages[name], scheme=scheme, forced_colors="active")
+        assert page.evaluate("matchMedia('(forced-colors: active)').matches")
+        system = [page.evaluate(SYSTEM, colour) for colour in ("CanvasText", "LinkText")]
+        if name in FRAMED:
+            found = page.locator(FRAMED[name]).evaluate_all(MEASURED)
+            assert found, name
+            for one in found:
+                assert one["says"] and one["frame"] >= 3, (name, one)
+                assert one["colour"] in system, (name, one)
+        for selector in DRAWN.get(name, ()):
+            assert spread(page, selector) > 90, (name, selector)
+        for one in page.locator("svg.ardiq-chart path, rect.ardiq-run").evaluate_all(MEASURED):
+            assert one["drawn"] >= 3, (name, one)
+        for key, line in page.locator(".ardiq-charts section").evaluate_all(KEYS):
+            assert key == line, (name, key, line)
+        # Not by axe, which asks for colours that the browser then does not use.
+        for one in page.locator(f"#content {TEXTS}").evaluate_all(MEASURED):
+            assert not one["says"] or one["words"] >= 4.5, (name, one)
+        page.context.close()
+
+
+def spread(page: Page, selector: str) -> int:
+    """How far the lightest and the darkest of what an element looks like are apart: 0 for nothing to be seen,
+    255 for black on white."""
+    image = pytest.importorskip("PIL.Image")
+    picture = page.locator(selector).first.screenshot()
+    low, high = image.open(io.BytesIO(picture)).convert("L").getextrema()
+    return int(high - low)
