@@ -21,6 +21,7 @@ from ardiq.store.again import came_of
 from ardiq.store.newjobs import NewJob, new_job
 
 PARENT = "parent"  # the option of a call that names the job which it repeats
+DJANGO = "django"  # the option that says in what the task of a call differs from the one in its module
 KEPT = ("headers", "keep_logs", "expire_ms", "context", "format", "subject")  # options that still hold
 
 
@@ -66,6 +67,8 @@ def _copy(own: Broker, record: JobRecord) -> NewJob | None:
         return None
     id, known = new_id(), definition(own.options.queue, record.name)
     kept = {name: meta[name] for name in KEPT if name in meta} | {PARENT: record.id}
+    if differs := {name: value for name, value in (meta.get(DJANGO) or {}).items() if name != "run_after"}:
+        kept[DJANGO] = differs
     if own.carrier is not None:
         context = _context(own, kept.pop("context", None))
         kept |= {"context": context} if context else {}

@@ -16,6 +16,7 @@ from ardiq.core.outcome import CALL, read_call
 from ardiq.results import Job
 
 SHOWN = 20  # records in a message
+TRAVELLING = ("delay_ms", "schedule_ms", "expire_ms", "headers", "keep_logs")  # options of a call
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def record_of(broker: Broker, record: JobRecord) -> Enqueued:
     args, kwargs, meta, problem = read_call(broker.codec, record)
     if problem:
         raise AssertionError(f"The call of {record.name} {record.id} cannot be read: {problem}")
-    options = {key: value for key, value in (meta or {}).items() if key not in ("nonce", "context", "format")}
+    options = {key: value for key, value in (meta or {}).items() if key in TRAVELLING}
     if (meta or {}).get("nonce"):
         options["task_id"] = record.id
     if record.unique:
@@ -193,12 +194,15 @@ def _bound(one: Enqueued, task: Any, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def _signature(task: Any) -> Signature | None:
-    """Of a task, or of one of Django's, unless that takes a context, which no caller gives."""
+    """Of a task, or of one of Django's, but for the context, which no caller gives."""
     if hasattr(task, "definition"):
         found: Signature = task.definition.signature
         return found
-    known = task is not None and not getattr(task, "takes_context", False)
-    return Signature.from_callable(task.func) if known else None
+    if task is None:
+        return None
+    of_function = Signature.from_callable(task.func)
+    given = list(of_function.parameters.values())[1 if task.takes_context else 0 :]
+    return of_function.replace(parameters=given)
 
 
 def _name(task: Any) -> str:

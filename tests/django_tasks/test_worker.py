@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from django.test import Client
 
 import ardiq
 from ardiq import owners
+from ardiq.adminui.again import again, newest
 from ardiq.backend import finding
 from ardiq.backend.hall import hall_of
 from ardiq.core.job import JobStatus
@@ -27,7 +28,7 @@ from tests import outhouse
 from tests.parlour import cellar
 from tests.parlour import tasks as defined
 from tests.parlour.origin import origin, signals
-from tests.workers import Workers
+from tests.workers import Workers, until
 
 Work = Callable[..., None]
 Project = Callable[..., None]
@@ -98,8 +99,6 @@ def test_a_child_process_runs_one(project: Project, parlour: Parlour, queue_name
         Parlour.environment(parlour, **options) | {"ARDIQ_TEST_TASKS": json.dumps({"default": backend})}
     )
     worker = parlour.start("--queue", queue_name)
-    from tests.workers import until
-
     until(lambda: result.refresh() or result.is_finished, 30)
     assert result.status == SUCCESSFUL, worker.text
     assert result.return_value not in (worker.popen.pid, os.getpid())
@@ -126,6 +125,22 @@ def test_the_admin_and_dead_letters_show_them(
     assert ardiq.Job(failed.id, queue.broker).replay_sync()
     failed.refresh()
     assert failed.status == origin.TaskResultStatus.READY
+
+
+def test_run_again_it_is_the_same_task(tasks: Any, queue_name: str, work: Work) -> None:
+    """J7: as it was enqueued, but at once."""
+    task, broker = tasks.nothing.using(priority=7), ardiq.queue(queue_name).broker
+    for one, once in (
+        (task, task),
+        (task, task.using(run_after=timedelta(milliseconds=1))),
+        (tasks.nothing, tasks.nothing),
+    ):
+        result = once.enqueue()
+        until(lambda result=result: work() or result.refresh() or result.is_finished)
+        assert again(broker, [result.id]) == {result.id: ""}
+        copy = origin.default_task_backend.get_result(newest(broker, result.id))
+        assert copy.task == one
+        assert (copy.status, copy.id != result.id) == (origin.TaskResultStatus.READY, True)
 
 
 def test_by_its_name_from_the_first_door(tasks: Any, queue_name: str, work: Work) -> None:

@@ -48,3 +48,21 @@ def test_capture() -> None:
         assert run_jobs().succeeded == 1
         result.refresh()
         assert result.return_value == 5
+
+
+def test_a_task_that_takes_its_context() -> None:
+    """K3: the context is none of the arguments of a call, however it is spelt."""
+    with capture() as jobs:
+        defined.attempt_async.enqueue(5)
+        for same in ({"args": [5]}, {"args": [], "kwargs": {"plus": 5}}, {"kwargs": {"plus": 5}}):
+            assert_enqueued(defined.attempt_async, **same, count=1)
+        with pytest.raises(AssertionError, match="was enqueued"):
+            jobs.assert_not_enqueued(defined.attempt_async, kwargs={"plus": 5})
+        jobs.assert_not_enqueued(defined.attempt_async, kwargs={"plus": 6})
+
+
+def test_options_are_those_of_the_call() -> None:
+    """K3: not what a task of Django needs to know itself again."""
+    with capture() as jobs:
+        defined.add.using(priority=7).enqueue(1)
+        assert jobs[0].options == {}
