@@ -15,6 +15,7 @@ W027  its memory is nearly full
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -22,10 +23,12 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from ardiq import conf
 from ardiq.core.errors import BrokerError
 from ardiq.core.options import Options
-from ardiq.store.checkup import Remark, checkup
 from ardiq.store.client import Store
 from ardiq.store.endpoint import Endpoint
 from ardiq.store.keys import Keys
+
+if TYPE_CHECKING:
+    from ardiq.store.checkup import Remark
 
 SECONDS = 1.0  # for a reply; a connection has those of every caller
 LOCAL = ("embedded:", "fake:")  # servers that are no deployment
@@ -55,6 +58,8 @@ def check_servers(app_configs: Sequence[AppConfig] | None = None, **kwargs: obje
 
 
 def _look(options: Options) -> Iterator[CheckMessage]:
+    from ardiq.store.checkup import checkup  # which every process of a project would load, and few need
+
     store = Store(Endpoint(options.redis_url, options.redis_options), SECONDS)
     try:
         remarks = checkup(store, Keys(options.queue))

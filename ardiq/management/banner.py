@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ardiq import owners
 from ardiq.core.options import Options
-from ardiq.management.tables import some
+from ardiq.management.naming import some
 from ardiq.version import __version__
 
 INDENT = 15  # characters before what a line says

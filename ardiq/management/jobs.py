@@ -18,7 +18,7 @@ from ardiq.core.job import JobStatus
 from ardiq.core.outcome import Failure
 from ardiq.core.redact import MASK
 from ardiq.core.reports import LogLine, Progress
-from ardiq.management.tables import some
+from ardiq.management.naming import some
 from ardiq.results import Job, JobInfo
 from ardiq.store import browsing, inspector, letters
 from ardiq.store.letters import FailureGroup

@@ -1,14 +1,11 @@
-"""The queues that a command line names, and how they stand."""
+"""Queues, and how they stand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.management.base import CommandError
-
-from ardiq import running
 from ardiq.alerts import paused
 from ardiq.connection import broker
 from ardiq.core.job import JobStatus
@@ -17,16 +14,6 @@ from ardiq.management.tables import NOTHING, Block, Cell, Column, Table, span
 from ardiq.store import controls, inspector
 from ardiq.store.controls import Pause
 from ardiq.store.inspector import Counts, Heads
-
-
-def chosen(names: Iterable[str] | None) -> list[str]:
-    """Each once; all that this process knows where none is named. Raises CommandError for an unknown one."""
-    known = running.queue_names()
-    wanted = list(dict.fromkeys(names or known))
-    for name in wanted:
-        if name not in known:
-            raise CommandError(f"There is no queue {name!r}; there are {', '.join(known)}.")
-    return wanted
 
 
 @dataclass(frozen=True, slots=True)

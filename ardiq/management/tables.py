@@ -180,11 +180,6 @@ def cropped(lines: list[list[Cell]], room: int) -> list[list[Cell]]:
 # -- words ----------------------------------------------------------------------------------------
 
 
-def some(count: int, word: str) -> str:
-    """'1 job', '2 jobs'."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 NOTHING = Cell("-", "dim")
 
 

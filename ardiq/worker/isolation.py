@@ -21,7 +21,6 @@ from ctypes import c_double
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import current_process, parent_process
-from multiprocessing.connection import wait
 from typing import Any
 
 from ardiq.core import events
@@ -190,6 +189,8 @@ def alone(group: bool = False) -> None:
 
 
 def _end_with(parent: int, group: bool) -> None:
+    from multiprocessing.connection import wait  # the fork server has it; a worker does not need it
+
     wait([parent])
     if group and os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)

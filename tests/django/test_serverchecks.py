@@ -10,8 +10,8 @@ import pytest
 import redis
 from django.core.checks import Error, run_checks
 
-from ardiq import serverchecks
 from ardiq.serverchecks import check_servers
+from ardiq.store import checkup
 from ardiq.store.checkup import Remark, State
 from tests.server import free_port, own_server
 
@@ -105,7 +105,7 @@ def test_each_remark(
 ) -> None:
     """A: what is wrong is an error, what is worth a look a warning, each with the way out as its hint."""
     remark = Remark(name, state, "it is so", "make it otherwise")
-    monkeypatch.setattr(serverchecks, "checkup", lambda store, keys: [remark])
+    monkeypatch.setattr(checkup, "checkup", lambda store, keys: [remark])
     settings.ARDIQ = {"default": {"REDIS_URL": "redis://h:1"}}
     found = check_servers()
     assert [one.id for one in found] == ([expected] if expected else [])

@@ -12,7 +12,7 @@ from ardiq import running
 from ardiq.connection import broker
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
-from ardiq.management.queues import chosen
+from ardiq.management.naming import chosen
 from ardiq.store.checkup import Remark, checkup
 from ardiq.store.fsck import Report, check
 

@@ -12,8 +12,7 @@ from ardiq import running
 from ardiq.connection import broker
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
-from ardiq.management.queues import chosen
-from ardiq.management.tables import some
+from ardiq.management.naming import chosen, some
 from ardiq.store import inspector, recurring
 from ardiq.store.inspector import WorkerView
 from ardiq.worker.health import patience

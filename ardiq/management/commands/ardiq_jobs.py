@@ -16,8 +16,7 @@ from ardiq.connection import Broker, broker
 from ardiq.core.errors import ArdiqError
 from ardiq.core.job import ENDED, JobStatus
 from ardiq.management import asking, choosing, jobs
-from ardiq.management.queues import chosen
-from ardiq.management.tables import some
+from ardiq.management.naming import chosen, some
 from ardiq.store import browsing, letters
 
 STATUSES = [status.value for status in JobStatus if status is not JobStatus.NOT_FOUND]

@@ -15,6 +15,7 @@ from ardiq.connection import Broker, broker
 from ardiq.core.errors import ArdiqError
 from ardiq.core.names import did_you_mean
 from ardiq.management import asking, queues
+from ardiq.management.naming import chosen
 from ardiq.management.terminal import screen
 from ardiq.store import controls, letters, moving
 
@@ -54,7 +55,7 @@ class Command(BaseCommand):
             raise CommandError(" ".join(str(error).split())) from error
 
     def _list(self, options: dict[str, Any]) -> None:
-        found = [queues.seen(running.worker_options(name)) for name in queues.chosen(options["names"])]
+        found = [queues.seen(running.worker_options(name)) for name in chosen(options["names"])]
         if options["json"]:
             self.stdout.write(json.dumps({"queues": [queues.data(one) for one in found]}, indent=2))
             return
@@ -63,7 +64,7 @@ class Command(BaseCommand):
         shown.show(queues.page(found))
 
     def _each(self, options: dict[str, Any], act: Callable[[Broker, str], str]) -> None:
-        named = [broker(running.worker_options(name)) for name in queues.chosen(options["names"])]
+        named = [broker(running.worker_options(name)) for name in chosen(options["names"])]
         lane = options["lane"]
         for own in named:
             if lane is not None and lane not in own.options.priorities and options["verb"] == "pause":
@@ -89,7 +90,7 @@ class Command(BaseCommand):
         self._each(options, act)
 
     def _move(self, options: dict[str, Any]) -> None:
-        [name] = queues.chosen([options["queue"]])
+        [name] = chosen([options["queue"]])
         own = broker(running.worker_options(name))
         lane, to, lanes = options["lane"], options["to"], own.options.priorities
         # From a lane that settings have no more, too: nobody drains it, and that is how its jobs are saved.

@@ -11,7 +11,7 @@ from ardiq import owners, running
 from ardiq.core.errors import ArdiqError
 from ardiq.core.names import did_you_mean
 from ardiq.management import asking, schedules
-from ardiq.management.queues import chosen
+from ardiq.management.naming import chosen
 from ardiq.management.tables import Block, Cell
 from ardiq.management.terminal import screen
 from ardiq.overview import standings

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ardiq import running
 from ardiq.core.address import EMBEDDED
 from ardiq.core.errors import ArdiqError
-from ardiq.management import asking, queues
-from ardiq.management.tables import some
+from ardiq.management import asking
+from ardiq.management.naming import chosen, some
 from ardiq.overview import read
 from ardiq.store import embedded
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
     def _found(self, names: list[str] | None) -> dict[Path, list[str]]:
         """The directory of each embedded server, and the queues in it."""
         found: dict[Path, list[str]] = {}
-        for name in queues.chosen(names):
+        for name in chosen(names):
             url = running.worker_options(name).redis_url
             if url.startswith(EMBEDDED):
                 found.setdefault(Path(url.removeprefix(EMBEDDED)).resolve(), []).append(name)

@@ -12,7 +12,7 @@ from ardiq import running
 from ardiq.core.errors import ArdiqError
 from ardiq.core.options import Options
 from ardiq.management import status
-from ardiq.management.queues import chosen
+from ardiq.management.naming import chosen
 from ardiq.management.tables import Block, Cell
 from ardiq.management.terminal import screen, until_told
 from ardiq.overview import read

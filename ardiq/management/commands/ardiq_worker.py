@@ -21,7 +21,7 @@ from ardiq.core.address import FAKE
 from ardiq.core.errors import ArdiqError, BrokerError
 from ardiq.core.options import Options
 from ardiq.management import banner, health, metrics, processes, reload
-from ardiq.management.queues import chosen
+from ardiq.management.naming import chosen
 from ardiq.upkeep import DjangoUpkeep
 from ardiq.worker import log as job_log
 from ardiq.worker import signals

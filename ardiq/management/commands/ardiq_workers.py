@@ -10,9 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ardiq import running
 from ardiq.connection import broker
 from ardiq.core.errors import ArdiqError
-from ardiq.management import asking, queues, status
+from ardiq.management import asking, status
 from ardiq.management.commands.ardiq_queues import who
-from ardiq.management.tables import Cell, some
+from ardiq.management.naming import chosen, some
+from ardiq.management.tables import Cell
 from ardiq.management.terminal import screen
 from ardiq.overview import Overview, read
 from ardiq.store import controls
@@ -58,7 +59,7 @@ class Command(BaseCommand):
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            seen = [read(running.worker_options(name)) for name in queues.chosen(options["queue"])]
+            seen = [read(running.worker_options(name)) for name in chosen(options["queue"])]
             if options["verb"] == "list":
                 self._list(seen, options)
             else:
