@@ -93,10 +93,11 @@ class WorkerAdmin(ControlAdmin):
     """The workers that hold a lease, and those whose lease has run out."""
 
     list_display = [
-        "label", "state_now", "queue", "busy_now", "processed_now", "memory", "version", "last_seen",
+        "label", "state_now", "queue", "busy_now", "processed_now", "memory", "versions", "last_seen",
     ]  # fmt: skip
     list_filter = ["state", OfQueue]
     actions = ["quiet_selected", "work_selected", "stop_selected"]
+    ordering = ["name"]  # by one column: each takes room for its arrows
     deeds = DEEDS
     live_regions = "#changelist .results, #worker_form fieldset"
 
@@ -153,8 +154,11 @@ class WorkerAdmin(ControlAdmin):
     # -- columns and fields ---------------------------------------------------------------------------
 
     @admin.display(description=gettext_lazy("name"), ordering="name")
-    def label(self, worker: Worker) -> str:
-        return plain(worker.name, 200) or plain(worker.id[:8])
+    def label(self, worker: Worker) -> SafeString:
+        """With its host and process in the same cell, as a job with its queue and lane."""
+        place = " · ".join(part for part in (plain(worker.host, 200), plain(worker.pid, 20)) if part)
+        name = plain(worker.name, 200) or plain(worker.id[:8])
+        return format_html('{} <span class="ardiq-place">{}</span>', name, place)
 
     @admin.display(description=gettext_lazy("state"), ordering="state")
     def state_now(self, worker: Worker) -> SafeString:
@@ -189,10 +193,6 @@ class WorkerAdmin(ControlAdmin):
     def memory(self, worker: Worker) -> str:
         rss = worker.view.number("rss")
         return _("%s MB") % number(rss) if rss else times.NOTHING
-
-    @admin.display(description=gettext_lazy("ardiq"))
-    def version(self, worker: Worker) -> str:
-        return plain(worker.view.about.get("version", "?"), 50)
 
     @admin.display(description=gettext_lazy("started"), ordering="since")
     def since_when(self, worker: Worker) -> str | SafeString:

@@ -306,10 +306,12 @@ def test_a_worker_is_listed(boss: Client, app: Ardiq) -> None:
     """With its name, its place and what it does."""
     from ardiq.store import verbs
 
-    about = {"name": "web1-7", "host": "web1", "pid": "7", "concurrency": "16", "lanes": "low,default,high"}
+    about = {"name": "mails", "host": "web1", "pid": "7", "concurrency": "16", "lanes": "low,default,high"}
+    about |= {"version": "1.2.0", "django": "6.1.3", "python": "3.13.0"}
     app.broker.store.run(verbs.register(app.broker.keys, "f" * 32, 30_000, about))
     app.broker.store.run(verbs.renew(app.broker.keys, "f" * 32, 30_000, {"running": 3, "processed": 12}))
     text = boss.get("/admin/ardiq/worker/").content.decode()
-    assert "web1-7" in text and "3 of 16" in text and "12" in text
+    assert "mails" in text and "3 of 16" in text and "12" in text
+    assert "web1 · 7" in text and "ardiq 1.2.0, Django 6.1.3, Python 3.13.0" in text
     text = boss.get(f"/admin/ardiq/worker/{'f' * 32}/change/").content.decode()
     assert "low, default, high" in text

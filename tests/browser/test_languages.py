@@ -40,6 +40,21 @@ def test_the_list_shows_its_last_column(visit: Open, stage: Site, language: str)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "ja", "ar"])
+def test_workers_show_their_last_column(visit: Open, stage: Site, language: str, width: int) -> None:
+    """ADMIN 5.6: on a desk with host and versions, on a phone without the latter; with long names, too."""
+    page = visit(stage.pages["workers"], width=width, locale=language)
+    assert "Django" in page.locator("#result_list .field-versions").first.inner_text() or width == 390
+    assert page.locator("#result_list .field-label .ardiq-place").first.inner_text().split(" · ")[1].isdigit()
+    results = page.locator("#changelist .results")
+    page.locator("#result_list .field-label a").first.evaluate(
+        "node => { node.firstChild.textContent = 'ip-10-0-123-45.eu-central-1.compute.internal-12345' }"
+    )
+    assert results.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
+
+
+@pytest.mark.slow
 def test_time_goes_from_left_to_right(visit: Open, stage: Site) -> None:
     """Charts are drawn so, and what stands below them has to agree, in Arabic as well."""
     page = visit(stage.pages["dashboard"], locale="ar")
