@@ -217,6 +217,10 @@ class Ardiq(Controls):
         """What keeps a start of its plain calls."""
         return list(self.tasks.values())
 
+    def offers(self) -> dict[str, Task[..., Any]]:
+        """What can be enqueued by the names of tasks: here the tasks themselves."""
+        return self.tasks
+
     def ref(self, name: str) -> Ref:
         """A task by name, for producers that cannot import it.
 

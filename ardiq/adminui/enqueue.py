@@ -26,12 +26,7 @@ from ardiq.models import Job
 def offered(queue: str) -> dict[str, Any]:
     """name -> task of a queue, as far as people may enqueue it by the form."""
     every = conf.options(queue).admin_enqueue == "all"
-    found = {
-        name: task
-        for owner in owners.of(queue)
-        for name, task in owner.tasks.items()
-        if hasattr(task, "definition")  # not those of django.tasks, which have a door of their own
-    }
+    found = {name: task for owner in owners.of(queue) for name, task in owner.offers().items()}
     return {name: found[name] for name in sorted(found) if every or found[name].definition.admin_enqueue}
 
 

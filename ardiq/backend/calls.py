@@ -43,6 +43,11 @@ class TaskCall(Enqueuable[..., Any]):
         if self.same is None and not mark and options == CallOptions():
             self.plain = True  # the most frequent call is the fastest, at this door as well
 
+    @property
+    def priority(self) -> str:
+        """The lane of its jobs."""
+        return self.lane_in(self.app.broker)
+
     def meta_in(self, broker: Broker, subject: Reference | None) -> dict[str, Any]:
         meta = super().meta_in(broker, subject)
         return {**meta, MARK: self._mark} if self._mark else meta

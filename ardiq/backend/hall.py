@@ -4,7 +4,7 @@ there."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from ardiq import conf, owners, shortcuts
 from ardiq.backend import finding, performing, policy, reading, telling
 from ardiq.backend.calls import TaskCall, lane_of
 from ardiq.backend.origin import Task, TaskResult, TaskResultStatus, task_backends, task_finished
+from ardiq.backend.shelf import Shelf
 from ardiq.backend.task import said_by
 from ardiq.connection import Broker
 from ardiq.core.context import Facts
@@ -77,6 +78,9 @@ class Hall:
 
     def targets(self) -> list[TaskCall]:
         return list(self._calls.values())
+
+    def offers(self) -> Mapping[str, TaskCall]:
+        return {name: self.call_of(task) for name, task in self.tasks.items()}
 
     def recurrences(self) -> list[Recurrence]:
         return []
@@ -217,42 +221,6 @@ class Hall:
         definition = self.known(record.name)
         discreet = definition is not None and definition.sensitive
         telling.send_finished(self.sender_of(result), result, None if discreet else error)
-
-
-class Shelf(Registry):
-    """The tasks of a hall as a registry: whatever tasks lie in loaded modules, looked up when asked for."""
-
-    def __init__(self, hall: Hall) -> None:
-        super().__init__()
-        self._hall = hall
-
-    def check_free(self, definition: Definition, again: bool = False) -> None:
-        """A path leads to one function, and that is a task of one door."""
-
-    def get(self, name: str) -> Definition | None:
-        return self._hall.known(name)
-
-    def __getitem__(self, name: str) -> Definition:
-        found = self.get(name)
-        if found is None:
-            raise UnknownTask(f"No Django task lies at {name!r}.")
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and finding.loaded(name) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        hall = self._hall
-        return iter(
-            [
-                name
-                for name, task in finding.met().items()
-                if task.queue_name == hall.queue_name and task.backend in hall.backends and self.get(name)
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
 
 
 _halls: dict[str, Hall] = {}

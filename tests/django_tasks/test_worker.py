@@ -21,7 +21,7 @@ from django.test import Client
 import ardiq
 from ardiq import owners
 from ardiq.adminui.again import again, newest
-from ardiq.backend import finding
+from ardiq.backend import ArdiqTask, finding
 from ardiq.backend.hall import hall_of
 from ardiq.core.job import JobStatus
 from tests import outhouse
@@ -56,6 +56,12 @@ def parlour(redis_url: str, queue_name: str, tmp_path: Path) -> Iterator[Parlour
     workers = Parlour(redis_url, queue_name, tmp_path)
     yield workers
     workers.close()
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks that a test makes are met by nobody else."""
+    monkeypatch.setattr(finding, "_met", dict(finding._met))
 
 
 def test_a_worker_process_runs_tasks_of_both_doors(tasks: Any, parlour: Parlour, queue_name: str) -> None:
@@ -125,6 +131,34 @@ def test_the_admin_and_dead_letters_show_them(
     assert ardiq.Job(failed.id, queue.broker).replay_sync()
     failed.refresh()
     assert failed.status == origin.TaskResultStatus.READY
+
+
+@pytest.mark.django_db
+def test_the_form_of_the_admin_enqueues_them(
+    project: Project, queue_name: str, work: Work, client: Client, apart: None
+) -> None:
+    """J7: those that are marked for it, with the signature that callers see and the options of the task."""
+    client.force_login(User.objects.create_superuser("boss"))
+    page = "/admin/ardiq/job/add/"
+    project()
+    made = ArdiqTask(
+        func=defined.weighed, queue_name=queue_name, takes_context=True, admin_enqueue=True,
+        expire=60, lane="high",
+    )  # fmt: skip
+    other = ArdiqTask(func=defined.squared, queue_name=queue_name)
+    listed = client.get(page).content.decode()
+    assert made.module_path in listed and other.module_path not in listed
+    at = f"{page}?task={queue_name}/{made.module_path}"
+    form = client.get(at).context["form"]
+    assert [field.name for field in form.arguments] == ["arg_n"]
+    assert client.post(at, {"arg_n": "x"}).context["form"].errors
+    response = client.post(at, {"arg_n": "6"})
+    assert response.status_code == 302
+    job = ardiq.queue(queue_name).job(response.headers["Location"].split("/")[-3])
+    info = job.info_sync()
+    assert (info.lane, info.expires_at - info.enqueue_time) == ("high", 60_000)
+    work()
+    assert origin.default_task_backend.get_result(job.id).return_value == 7
 
 
 def test_run_again_it_is_the_same_task(tasks: Any, queue_name: str, work: Work) -> None:

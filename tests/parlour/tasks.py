@@ -43,6 +43,11 @@ def squared(n: int) -> int:
     return n * n
 
 
+def weighed(context: Any, n: int) -> int:
+    """Its context weighs an attempt."""
+    return n + int(context.attempt)
+
+
 @task()
 def returns(value: Any) -> Any:
     return value
