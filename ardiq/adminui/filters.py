@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ardiq.adminui.census import TALLIED
 from ardiq.adminui.plan import Plan
-from ardiq.adminui.sought import NOTHING, sought_in
+from ardiq.adminui.sought import NOTHING, WORKER, sought_in
 from ardiq.adminui.sources import JobSource
 from ardiq.adminui.text import plain
 from ardiq.core.job import JobStatus
@@ -39,7 +39,7 @@ def source_of(request: HttpRequest, admin: Any) -> JobSource:
             sought = sought_in(request.GET.dict())
         except ValueError:
             sought = NOTHING  # the filter that reads it tells
-        source = JobSource(make, admin.queues(request), sought)
+        source = JobSource(make, admin.queues(request), sought, admin.sees(request, "worker"))
         request._ardiq_jobs = source  # type: ignore[attr-defined]
     return source
 
@@ -48,17 +48,18 @@ def number(value: int) -> str:
     return formats.number_format(value, 0, force_grouping=True)
 
 
+def chosen(request: HttpRequest, *fields: str) -> Plan:
+    """What filters have chosen, as far as ``fields`` go."""
+    given = {field: frozenset([request.GET[field]]) for field in fields if field in request.GET}
+    return Plan(given, (), 0, None, False, "")
+
+
 class JobFilter(admin.SimpleListFilter):
     """Filters by exact values of one field."""
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.value()
         return queryset if value is None else queryset.filter(**{str(self.parameter_name): value})
-
-    def chosen(self, request: HttpRequest, *fields: str) -> Plan:
-        """What the other filters have chosen, as far as ``fields`` go."""
-        given = {field: frozenset([request.GET[field]]) for field in fields if field in request.GET}
-        return Plan(given, (), 0, None, False, "")
 
 
 def _searched(request: HttpRequest) -> bool:
@@ -74,7 +75,7 @@ class StateFilter(JobFilter):
         if _searched(request):
             return [(state, str(label)) for state, label in STATES]
         source = source_of(request, model_admin)
-        queues = source.queues(self.chosen(request, "queue"))
+        queues = source.queues(chosen(request, "queue"))
         counts = [source.numbers(alias) for alias in queues]
         return [
             (state, f"{label} ({number(sum(one[JobStatus(state)] for one in counts))})")
@@ -91,7 +92,7 @@ class QueueFilter(JobFilter):
         if _searched(request):
             return [(alias, alias) for alias in aliases]
         source = source_of(request, model_admin)
-        statuses = source.statuses(self.chosen(request, "state"))
+        statuses = source.statuses(chosen(request, "state"))
         return [(alias, f"{alias} ({number(source.total([alias], statuses))})") for alias in aliases]
 
     def has_output(self) -> bool:
@@ -104,8 +105,8 @@ class TaskFilter(JobFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         source = source_of(request, model_admin)
-        chosen = self.chosen(request, "state", "queue")
-        queues, statuses = source.queues(chosen), source.statuses(chosen)
+        plan = chosen(request, "state", "queue")
+        queues, statuses = source.queues(plan), source.statuses(plan)
         if any(source.total([alias], statuses) > TALLIED for alias in queues):
             self.title = _("task, among the newest %(number)s") % {"number": number(TALLIED * len(queues))}
         found = list(source.tasks(queues, statuses).items())
@@ -187,14 +188,22 @@ class TriesFilter(SoughtFilter):
 
 
 class WorkerFilter(SoughtFilter):
-    """The jobs of a worker: offered where somebody has followed a link to them."""
+    """The jobs of a worker: of a living one, for who may see workers, or of that whose link was followed."""
 
     title = gettext_lazy("worker")
     parameter_name = "worker"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        chosen = request.GET.get(self.parameter_name, "")
-        return [(chosen, plain(chosen, 20))] if chosen else []
+        source, wanted = source_of(request, model_admin), request.GET.get(self.parameter_name, "")
+        living = source.workers(source.queues(chosen(request, "queue")))
+        names = {id[:8]: name for id, name in living.items() if WORKER.match(id[:8])}
+        if wanted:
+            names.setdefault(wanted, "")
+        told = [
+            (id, f"{plain(name, 100)} ({plain(id, 20)})" if name else plain(id, 20))
+            for id, name in names.items()
+        ]
+        return sorted(told, key=lambda one: one[1])
 
 
 class FromFilter(SoughtFilter):

@@ -61,8 +61,9 @@ class JobSource(Census):
         make: Callable[[str, JobView], Any],
         aliases: list[str] | None = None,
         sought: Sought = NOTHING,
+        crew: bool = False,
     ) -> None:
-        super().__init__(conf.aliases() if aliases is None else aliases, sought)
+        super().__init__(conf.aliases() if aliases is None else aliases, sought, crew)
         self._make = make
         self._fetched: dict[tuple[str, ...], list[Any]] = {}
         self._found: dict[Any, list[Found]] = {}

@@ -13,7 +13,7 @@ from django.test import Client
 
 from ardiq.adminui import sources
 from ardiq.adminui.sought import path_in
-from ardiq.store import browsing
+from ardiq.store import browsing, verbs
 from ardiq.store.browsing import Keep
 from tests.admin.conftest import LIST, Shop, SignIn, Work, ids, job, page
 from tests.admin.test_list import round_trips
@@ -185,6 +185,27 @@ def test_the_list_says_what_can_be_searched_for(boss: Client, sign_in: SignIn, s
     assert "kwargs.user=42" in told(boss) and "args.0=x" in told(boss)
     clerk = told(sign_in("view_job"))
     assert "a part of the name of a task" in clerk and "args" not in clerk
+
+
+def test_workers_are_offered(boss: Client, sign_in: SignIn, shop: Shop) -> None:
+    """ADMIN 5.3: those that live, by name, for who may see workers; in no more round trips."""
+    shop.add.enqueue_sync(1)
+    own = shop.app.broker
+    for id, lease, name in (("b" * 32, 30_000, "mails"), ("a" * 32, 30_000, ""), ("c" * 32, 1, "gone")):
+        own.store.run(verbs.register(own.keys, id, lease, {"name": name, "host": "web1"}))
+    time.sleep(0.05)  # its lease has run out
+    with round_trips() as seen:
+        text = shown(boss, "")
+    assert len(seen) <= 5
+    assert "?worker=bbbbbbbb" in text and "mails (bbbbbbbb)" in text and ">aaaaaaaa<" in text
+    assert text.index("?worker=aaaaaaaa") < text.index("?worker=bbbbbbbb") and "cccccccc" not in text
+    text = shown(boss, "?worker=cccccccc&queue=nowhere")
+    assert ">cccccccc<" in text and "bbbbbbbb" not in text
+    text = shown(sign_in("view_job"), "")
+    assert "worker=" not in text and "mails" not in text
+    for number in range(30):
+        own.store.run(verbs.register(own.keys, f"{number:08x}{'0' * 24}", 30_000, {}))
+    assert shown(boss, "").count("?worker=") == 20
 
 
 def test_by_worker(boss: Client, shop: Shop, work: Work) -> None:
