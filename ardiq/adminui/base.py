@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -207,7 +208,8 @@ def _since(seconds: float) -> str:
 
 def _reason(error: BrokerError) -> str:
     # The cause tells of the network only; the error itself may name a URL with a password in its query.
-    return str(error.__cause__ or "") or type(error).__name__
+    said = str(error.__cause__ or "") or type(error).__name__
+    return re.sub(r"\bUser \S+ has no ", "The user has no ", said)  # as Redis 7 names it
 
 
 def _way_out(error: BrokerError) -> str:
