@@ -106,7 +106,7 @@ def test_a_running_job_is_stopped(visit: Open, stage: Site, scripts: bool) -> No
     assert job.status_sync() is JobStatus.ABORTED and not page.locator(".ardiq-tool-abort").count()
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+@SCRIPTS
 def test_a_recurring_task(visit: Open, stage: Site, scripts: bool) -> None:
     """ADMIN 6.2: run now, whatever its timetable says; disabled, with by whom; enabled again."""
     page = visit(stage.pages["schedule"], java_script_enabled=scripts)
