@@ -30,6 +30,7 @@ from ardiq.core.redact import safe_url
 from ardiq.store.refusals import Denied, unknown_user
 
 RETRY_AFTER = 5  # seconds
+LIST = "#changelist .results, #ardiq-nothing"  # what a list shows: its table, or that there is nothing
 
 
 def shielded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -106,7 +107,7 @@ class RedisAdmin(ReadOnlyAdmin):
     list_per_page = 50
     list_max_show_all = 200
 
-    live_regions = "#changelist .results"
+    live_regions = LIST
     """A selector of the parts of its pages that keep themselves up to date."""
 
     @property

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from ardiq import conf
 from ardiq.adminui import times, tries
 from ardiq.adminui.badges import badge
+from ardiq.adminui.base import LIST
 from ardiq.adminui.filters import (
     FromFilter,
     QueueFilter,
@@ -55,7 +56,7 @@ class JobAdmin(JobPage):
 
     # Of one job: as long as it has not ended.
     live_regions = (
-        "#changelist .results, #ardiq-bulks, "
+        f"{LIST}, #ardiq-bulks, "
         "#job_form:has(.ardiq-state-running, .ardiq-state-queued, .ardiq-state-scheduled) fieldset"
     )
 

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
+from ardiq.adminui.base import LIST
 from ardiq.adminui.controlling import NotedChangeList
 from ardiq.adminui.filters import number
 from ardiq.adminui.marks import mark, told_pause
@@ -31,7 +32,7 @@ class QueueAdmin(QueueParts):
     ]  # fmt: skip
     actions = ["pause_selected", "resume_selected"]
     deeds = DEEDS
-    live_regions = "#changelist .results, #queue_form fieldset"
+    live_regions = f"{LIST}, #queue_form fieldset"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         every: Any = super().get_queryset(request)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from ardiq.adminui import seeing, times
 from ardiq.adminui.badges import badge
-from ardiq.adminui.base import RedisAdmin
+from ardiq.adminui.base import LIST, RedisAdmin
 from ardiq.adminui.controlling import ControlAdmin, Deed, NotedChangeList, OfQueue, Text
 from ardiq.adminui.filters import number
 from ardiq.adminui.marks import mark, table
@@ -99,7 +99,7 @@ class WorkerAdmin(ControlAdmin):
     actions = ["quiet_selected", "work_selected", "stop_selected"]
     ordering = ["name"]  # by one column: each takes room for its arrows
     deeds = DEEDS
-    live_regions = "#changelist .results, #worker_form fieldset"
+    live_regions = f"{LIST}, #worker_form fieldset"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         every: Any = super().get_queryset(request)

@@ -57,6 +57,18 @@ def test_a_list_grows(visit: Open, stage: Site) -> None:
     page.wait_for_selector(f'#result_list a[href*="{job.id}"]')
 
 
+def test_what_is_empty_fills(visit: Open, stage: Site) -> None:
+    """A search that finds nothing finds a job that comes later; so does the page of the first job."""
+    page = visit(f"{JOBS}?q=comes-later")
+    assert page.locator("#result_list").count() == 0
+    stage.app.ref("market.notify").options(task_id="comes-later").enqueue_sync("new@example.com")
+    page.wait_for_selector('#result_list tbody th a[href*="comes-later"]')
+    first = visit("empty:/admin/ardiq/job/")
+    first.wait_for_selector(".ardiq-empty")
+    Ardiq("nothing", redis_url=stage.app.options.redis_url).ref("shop.any").enqueue_sync()
+    first.wait_for_selector("#result_list tbody tr")
+
+
 def test_a_bulk_operation_is_followed(visit: Open, stage: Site) -> None:
     """From where it was not there yet to where it has ended, without a reload."""
     page = visit(f"{JOBS}_bulk/")

@@ -73,13 +73,14 @@ function tell(text, act) {
 }
 
 function swap(page) {
+  const here = regions(document);
   const fresh = regions(page);
-  if (!fresh.length) {
-    // The list is empty by now, or the job has ended: another page than this one.
+  if (!fresh.length || fresh.some((next, number) => here[number] && next.id !== here[number].id)) {
+    // The list is empty by now, or no longer, or the job has ended: another page than this one.
     location.reload();
     return;
   }
-  regions(document).forEach((region, number) => {
+  here.forEach((region, number) => {
     const next = fresh[number];
     if (!next || next.innerHTML === region.innerHTML) {
       return;
