@@ -147,12 +147,18 @@ def test_one_that_runs_here_counts_all_the_same(app: Ardiq, working: Make, redis
             assert job.result_sync(timeout=30).value is True
 
 
+def kill_nursery(workers: Workers) -> None:
+    nursery = int(workers.notes("start")[0][5])
+    assert nursery not in {os.getpid(), *(process.popen.pid for process in workers.all)}
+    os.kill(nursery, signal.SIGKILL)
+
+
 def test_one_whose_nursery_dies(workers: Workers, app: Ardiq, redis_url: str) -> None:
     """R7: what was forked from it goes on; nothing starts twice, and the next ones get a new one."""
     workers.start(**SHORT)
     job: Any = suspect(app, redis_url, "doze", 3)
     until(lambda: workers.notes("start"), 40)
-    os.kill(int(workers.notes("start")[0][5]), signal.SIGKILL)
+    kill_nursery(workers)
     assert job.result_sync(timeout=20).success
     assert len(workers.notes("start")) == 1 and job.info_sync().crashes == 1
     job = suspect(app, redis_url, "add", 2, 3)
@@ -164,6 +170,6 @@ def test_one_that_is_stopped_when_its_nursery_is_dead(workers: Workers, app: Ard
     workers.start(**SHORT)
     job: Any = suspect(app, redis_url, "doze", 60)
     until(lambda: workers.notes("start"), 40)
-    os.kill(int(workers.notes("start")[0][5]), signal.SIGKILL)
+    kill_nursery(workers)
     assert job.abort_sync() and job.result_sync(timeout=15).status is JobStatus.ABORTED
     until(lambda: not _lives(int(workers.notes("start")[0][3])), what="the end of the child")
