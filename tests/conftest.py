@@ -1,5 +1,6 @@
 """What every test may ask for. The server and the queue of a test are made in ``tests/server.py``."""
 
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any
@@ -35,6 +36,16 @@ def own_extensions() -> Iterator[None]:
     yield
     extensions._registered.clear()
     extensions._registered.update(before)
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """What a command run here makes of the log is undone: it would keep lines from whoever captures them."""
+    ours = [logging.getLogger(name) for name in ("ardiq", "ardiq.worker")]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in ours]
+    yield
+    for logger, logger.handlers, level, logger.propagate in before:
+        logger.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True)
