@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
@@ -17,19 +18,20 @@ from tests.server import need_binary
 
 def test_jobs_run_by_themselves(errands: Any) -> None:
     """K5: beside the test, several at once, in other threads."""
+    gc.collect()  # queues of earlier tests, which would have workers as well
     meet = threading.Barrier(3)
 
     @errands.app.task
     def meeting() -> int:
-        meet.wait(30)
+        meet.wait(60)
         return threading.get_ident()
 
     with worker() as running:
         jobs = [meeting.enqueue_sync() for _ in range(2)]
-        meet.wait(30)
-        threads = {job.result_sync(timeout=10).value for job in jobs}
+        meet.wait(60)
+        threads = {job.result_sync(timeout=60).value for job in jobs}
         assert len(threads) == 2 and threading.get_ident() not in threads
-        assert errands.flaky.options().enqueue_sync(1).result_sync(timeout=10).success
+        assert errands.flaky.options().enqueue_sync(1).result_sync(timeout=60).success
     assert running.processed == 3
     assert not [one for one in threading.enumerate() if one.name == "ardiq-test-worker"]
 
