@@ -56,7 +56,7 @@ def test_by_keyboard_alone(visit: Open, stage: Site) -> None:
     )
     page = visit(f"{JOBS}?q=by-keyboard")
     box = page.locator("#result_list tbody .action-select")
-    for _ in range(80):
+    for _ in range(150):
         page.keyboard.press("Tab")
         if box.evaluate("box => box === document.activeElement"):
             break
