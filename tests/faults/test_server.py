@@ -221,6 +221,8 @@ def test_queue_emptied_under_claims(trial: MakeTrial) -> None:
     """A worker whose jobs have vanished writes nothing about them, and goes on with new ones."""
     here = trial()
     here.begin(12, workers=1, seconds=0.8)
+    # A claim that comes after the deletion would tell it of the loss, and stop what is to end.
+    until(lambda: list(here.field.statuses().values()).count(JobStatus.RUNNING) == 8, what="a full worker")
     keys, client = here.field.keys, here.server.client
     old, here.field.ids = here.field.ids, []
     client.delete(*client.scan_iter(match=keys.prefix + "*", count=1_000))
