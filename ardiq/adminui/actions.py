@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ardiq.adminui.again import again
-from ardiq.adminui.sources import broker_of
+from ardiq.adminui.asking import broker_of
 from ardiq.connection import Broker
 from ardiq.core.job import ENDED, LIVE, JobStatus
 from ardiq.core.outcome import pack_abort

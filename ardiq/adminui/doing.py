@@ -21,12 +21,12 @@ from ardiq import operations
 from ardiq.adminui import audit
 from ardiq.adminui.actions import ACTIONS, MOST, Action, Text, perform, skip_reason
 from ardiq.adminui.again import newest
+from ardiq.adminui.asking import broker_of
 from ardiq.adminui.badges import LABELS
 from ardiq.adminui.base import shielded
 from ardiq.adminui.bulk import SPREAD_MOST, BulkAdmin, whole
 from ardiq.adminui.export import ExportAdmin
 from ardiq.adminui.filters import number
-from ardiq.adminui.sources import broker_of
 from ardiq.models import Dashboard, Job
 from ardiq.store import letters
 from ardiq.store.verbs import CHUNK

@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from ardiq import owners, references
 from ardiq.adminui.again import KEPT
+from ardiq.adminui.asking import broker_of
 from ardiq.adminui.reading import definition
-from ardiq.adminui.sources import broker_of
 from ardiq.connection import Broker
 from ardiq.core.errors import QueueFull
 from ardiq.core.job import FLAG_STARTED, FLAG_UNTIL_START, JobRecord, JobStatus

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ardiq import conf
 from ardiq.adminui import seeing, times, tries
+from ardiq.adminui.asking import broker_of
 from ardiq.adminui.audit import by_form
 from ardiq.adminui.badges import badge
 from ardiq.adminui.enqueue import offered
@@ -29,7 +30,6 @@ from ardiq.adminui.links import (
 from ardiq.adminui.parts import JobParts, part
 from ardiq.adminui.reading import definition
 from ardiq.adminui.sought import WORKER
-from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.adminui.waiting import reasons
 from ardiq.core.job import JobStatus

@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy
 
 from ardiq import conf
 from ardiq.adminui import elsewhere
+from ardiq.adminui.asking import broker_of
 from ardiq.adminui.controlling import Deed, DeedForm, Text
 from ardiq.adminui.filters import number
-from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.models import Queue
 from ardiq.store import controls, letters, moving

@@ -19,9 +19,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ardiq.adminui import outcomes, times
+from ardiq.adminui.asking import broker_of
 from ardiq.adminui.controlling import ControlAdmin, Deed, OfQueue
 from ardiq.adminui.marks import mark, table
-from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.adminui.words import in_words
 from ardiq.models import Schedule

@@ -34,8 +34,6 @@ READ = 2_000  # jobs whose calls a search for an argument reads in one round tri
 READS = 10  # most round trips for that; above so many jobs each reads more
 SMALL = 4_096  # bytes of a call that such a search reads at most
 
-__all__ = ["FewSource", "JobSource", "Searched", "broker_of"]
-
 Place = tuple[str, str]  # queue, id
 Found = tuple[str, Spot]  # queue, and where in it
 

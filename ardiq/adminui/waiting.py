@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ardiq.adminui import times, tries
+from ardiq.adminui.asking import broker_of
 from ardiq.adminui.filters import number
 from ardiq.adminui.reading import Reading
-from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.core.job import JobStatus
 from ardiq.core.options import Options

@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from ardiq.adminui import seeing, times
+from ardiq.adminui.asking import broker_of
 from ardiq.adminui.badges import badge
 from ardiq.adminui.base import LIST, RedisAdmin
 from ardiq.adminui.controlling import ControlAdmin, Deed, NotedChangeList, OfQueue, Text
 from ardiq.adminui.filters import number
 from ardiq.adminui.marks import mark, table
 from ardiq.adminui.seeing import SeenWorker
-from ardiq.adminui.sources import broker_of
 from ardiq.adminui.text import plain
 from ardiq.models import WORKER_STATES, Worker
 from ardiq.store import controls

@@ -91,7 +91,7 @@ def _search_all() -> None:
         _any_file()
         _search()
         _any_file()
-    except Exception as error:
+    except Exception as error:  # of any kind: whoever ran short may have worded it
         _again["at"] = time.monotonic() + AGAIN
         log.warning("Modules with tasks cannot be looked for just now: %s", error)
     else:

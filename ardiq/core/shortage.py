@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
-
-
 _DEEP = 5  # causes that are looked at
 
 

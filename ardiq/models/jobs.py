@@ -111,7 +111,7 @@ class Job(RedisModel):
 
     @cached_property
     def reading(self) -> Reading:
+        from ardiq.adminui.asking import broker_of
         from ardiq.adminui.reading import Reading
-        from ardiq.adminui.sources import broker_of
 
         return Reading(self.queue, broker_of(self.queue).codec, self.view)
