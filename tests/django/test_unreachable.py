@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tests.admin_client import direct
 from tests.django.conftest import Stored, Work
 from tests.proxy import Proxy
 from tests.server import admin, answers, free_port, need_binary, start_server, stop_server
+from tests.workers import until
 
 BOUND = 3.0  # seconds (C13)
 SLACK = 1.5  # seconds that a busy machine may add
@@ -167,6 +169,22 @@ class Enough(Exception):
     """What a signal handler of the project raises, as some servers do to end a slow request."""
 
 
+def ring_when_stuck(thread: int) -> None:
+    """Send SIGALRM once a thread waits for a server: where it is has not changed for four looks."""
+
+    def place() -> tuple[str, int]:
+        frame = sys._current_frames()[thread]
+        return frame.f_code.co_filename, frame.f_lineno
+
+    seen: list[tuple[str, int]] = []
+    until(lambda: _is_stuck(seen) or time.sleep(0.05) or seen.append(place()), what="a wait for the server")
+    signal.pthread_kill(thread, signal.SIGALRM)
+
+
+def _is_stuck(seen: list[tuple[str, int]]) -> bool:
+    return len(seen) >= 4 and len(set(seen[-4:])) == 1 and "/redis/" in seen[-1][0]
+
+
 def test_an_interrupted_batch_mixes_up_no_answers(frozen: tuple[str, Callable[[], None]]) -> None:
     """C13: interrupted between sending and reading, the next call does not read the answer of that one."""
     url, freeze = frozen
@@ -183,13 +201,12 @@ def test_an_interrupted_batch_mixes_up_no_answers(frozen: tuple[str, Callable[[]
     try:
         for enqueue in (app.enqueue_many_sync, lambda calls: [app.send_sync("t")]):
             freeze()
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            threading.Thread(target=ring_when_stuck, args=(threading.get_ident(),)).start()
             with pytest.raises(Enough):
                 enqueue([app.ref("t").prepare(n) for n in range(1_100)])
             assert app.status_sync("nobody") == "not_found"
             assert app.send_sync("t").status_sync() == "queued"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
