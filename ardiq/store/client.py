@@ -132,7 +132,8 @@ class Store:
         try:
             return self._local.connection.read_response(disable_decoding=True)
         except _SAID as error:
-            return error
+            # An answer, not a failure of here: its traceback would keep all that called until the next gc.
+            return error.with_traceback(None)
 
     def _stay_awake(self) -> None:
         poll, until = self._local.poll.poll, time.perf_counter() + WINDOW
