@@ -7,6 +7,7 @@ from typing import Any
 
 from ardiq.alerts import alerts
 from ardiq.core.job import JobStatus
+from ardiq.core.statistics import BOUNDS_MS
 from ardiq.management.queues import paused_data
 from ardiq.management.tables import NOTHING, Block, Cell, Column, Style, Table, ago, span, until
 from ardiq.overview import LATEST, Overview, Standing
@@ -40,11 +41,17 @@ def page(seen: Overview) -> Iterator[Block]:
 def _minute(seen: Overview) -> Table:
     total = seen.minute.total
     columns = [Column(name, right=True) for name in ("ended", "failed", "retried", "wait p95", "run p95")]
-    times = [
-        Cell(f"{ms:,.0f} ms") if ms is not None else NOTHING for ms in (total.wait.p95_ms, total.run.p95_ms)
-    ]
+    times = [_time(total.wait.p95_ms), _time(total.run.p95_ms)]
     failed = Cell.of(total.failed, "bad" if total.failed else "dim")
     return Table("The last minute", columns, [[Cell.of(total.ended), failed, Cell.of(total.retried), *times]])
+
+
+def _time(ms: float | None) -> Cell:
+    if ms is None:
+        return NOTHING
+    if ms >= BOUNDS_MS[-1]:
+        return Cell(f"over {span(ms)}")  # of what took longer no more is known
+    return Cell(f"{ms:,.0f} ms" if ms < 10_000 else span(ms))
 
 
 def _head(seen: Overview) -> list[Cell]:

@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 
 from ardiq import Ardiq, overview
 from ardiq.core.redact import MASK
+from ardiq.core.statistics import BUCKETS
 from ardiq.management import tables, terminal
 from ardiq.management.tables import Cell, Column, Table, laid_out
 from ardiq.store import inspector, recurring
@@ -84,19 +85,27 @@ def test_the_last_whole_minute(app: Ardiq) -> None:
     assert "last minute" not in text
     own = app.broker
     now: int = own.store.run(recurring.now())
-    cell = {"S": 1200, "F": 3, "D": 7, "r5": 1210, "R": 24_000_000, "w8": 1210, "W": 150_000_000}
-    text_of = " ".join(f"{code} {number}" for code, number in cell.items())
-    with admin(app.options.redis_url) as client:
-        # The minute may end while this test runs.
-        for minute in (now // 60_000 - 1, now // 60_000):
-            client.hset(own.keys.stats(minute), "high shop.pay", text_of)
-            client.expire(own.keys.stats(minute), 300)
+
+    def count(**waits: int) -> None:
+        cell = {"S": 1200, "F": 3, "D": 7, "r5": 1210, "R": 24_000_000, **waits, "W": 150_000_000}
+        text_of = " ".join(f"{code} {number}" for code, number in cell.items())
+        with admin(app.options.redis_url) as client:
+            # The minute may end while this test runs.
+            for minute in (now // 60_000 - 1, now // 60_000):
+                client.hset(own.keys.stats(minute), "high shop.pay", text_of)
+                client.expire(own.keys.stats(minute), 300)
+
+    count(w8=1210)
     told, text = data(app), said(app)
     last = told["last_minute"]
     assert (last["ended"], last["failed"], last["retried"], last["crashed"]) == (1203, 3, 7, 0)
     assert 16 <= last["run_p95"] <= 32 and 128 <= last["wait_p95"] <= 256
     assert told["at"] - 120_000 < last["at"] <= told["at"] - 60_000
     assert "The last minute" in text and "1,203" in text and "250 ms" in text
+    count(w16=1210)
+    assert "1 min" in said(app)
+    count(**{f"w{BUCKETS - 1}": 1210})
+    assert "over 34 min" in said(app)
 
 
 def test_lanes_and_how_long_they_wait(app: Ardiq, redis_url: str) -> None:
