@@ -65,13 +65,13 @@ class Outcome:
     error: BaseException | None = None
 
     @classmethod
-    def interrupted(cls, error: Interrupt) -> Outcome:
-        """The run was interrupted in its thread; the kind of the interrupt says why."""
+    def interrupted(cls, error: Interrupt, timeout: float) -> Outcome:
+        """The run was interrupted in its thread; what was thrown says why. ``timeout`` in seconds."""
         if isinstance(error, JobAborted):
-            return cls(Ending.ABORTED, error=error)
+            return cls(Ending.ABORTED)
         if isinstance(error, JobHandedBack):
-            return cls(Ending.HANDED_BACK, error=error)
-        return cls(Ending.TIMED_OUT, error=error)
+            return cls(Ending.HANDED_BACK)
+        return cls(Ending.TIMED_OUT, error=TimeoutError(f"timed out after {timeout:g}s"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,11 @@ class Held:
         self.claimed = claimed
         self.marked = marked
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that its task may take; 0: as long as it likes."""
+        return (self.definition and self.definition.timeout) or 0
+
 
 class Clock:
     """The time of the server, reckoned from its last answer by the monotonic clock of this machine.

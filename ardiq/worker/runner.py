@@ -16,10 +16,8 @@ from ardiq.core.codec import Codec
 from ardiq.core.context import Facts, JobContext, Reports, running
 from ardiq.core.errors import (
     Interrupt,
-    JobAborted,
     JobCrashed,
     JobExpired,
-    JobHandedBack,
     MissingRow,
     NewerPayload,
     UnknownTask,
@@ -274,12 +272,9 @@ class Runner:
         return Outcome(Ending.RETURNED, value)
 
     def interrupted(self, held: Held, error: Interrupt) -> Outcome:
-        if isinstance(error, JobAborted) or held.stop is Stop.ABORT:
+        if held.stop is Stop.ABORT:
             return Outcome(Ending.ABORTED)
-        if isinstance(error, JobHandedBack):
-            return Outcome(Ending.HANDED_BACK)
-        timeout = held.definition.timeout if held.definition else 0
-        return Outcome(Ending.TIMED_OUT, error=TimeoutError(f"timed out after {timeout:g}s"))
+        return Outcome.interrupted(error, held.timeout)
 
 
 class _OutOfTime(Exception):

@@ -53,8 +53,7 @@ class Seat:
             self.take(held)
             outcome = perform(held)
         except Interrupt as interrupt:
-            # It arrived between two steps of the runner; the runner names it by the reason to stop.
-            outcome = Outcome.interrupted(interrupt)
+            outcome = Outcome.interrupted(interrupt, held.timeout)  # between two steps of the runner
         except BaseException as error:
             # The runner answers for user code; should it fail itself, the thread must live on.
             outcome = Outcome(Ending.REFUSED, error=error)

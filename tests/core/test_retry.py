@@ -180,4 +180,6 @@ def test_want_of_a_process_is_not_the_fault_of_the_job(waited: int, delay: int) 
 )
 def test_the_kind_of_an_interrupt_says_why(error: Interrupt, ending: Ending) -> None:
     """B7, E5: what a thread was interrupted for is read from what was thrown into it."""
-    assert Outcome.interrupted(error).ending is ending
+    outcome = Outcome.interrupted(error, 0.5)
+    assert outcome.ending is ending
+    assert str(outcome.error) == ("timed out after 0.5s" if ending is Ending.TIMED_OUT else "None")

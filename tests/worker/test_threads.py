@@ -6,11 +6,16 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from ardiq import Ardiq, JobStatus
+from ardiq.core.errors import JobTimedOut
+from ardiq.core.retry import Ending, Outcome
+from ardiq.worker.held import Held
+from ardiq.worker.threads import Seat
 from tests.workers import Working, until
 
 Make = Callable[..., Working]
@@ -70,6 +75,19 @@ def test_timeouts_hit_only_their_own_job(app: Ardiq, working: Make) -> None:
                 continue
             assert not clean, found
             assert found.error is not None and found.error.message == "timed out after 0.02s"
+
+
+def test_an_interrupt_between_two_steps_of_the_worker() -> None:
+    """B7: it may arrive after the task has returned, and outside of what watches the task."""
+    held = Held(cast(Any, None), 1, cast(Any, None), 0.0, False)
+    held.definition = cast(Any, SimpleNamespace(timeout=0.02))
+
+    def perform(held: Held) -> Outcome:
+        raise JobTimedOut
+
+    outcome = Seat().run(held, perform)
+    assert outcome.ending is Ending.TIMED_OUT
+    assert repr(outcome.error) == "TimeoutError('timed out after 0.02s')"
 
 
 @pytest.mark.parametrize("manner", ["finally", "swallow", "reraise"])
