@@ -29,6 +29,7 @@ from ardiq.store.sentinels import Sentinels
 from ardiq.store.switches import Cuttable, switches
 
 CONNECT_TIMEOUT = 1.5  # seconds; with one silent retry a caller still hears within 3 s (C13)
+FAKE_TIMEOUT = 15.0  # the same where a busy process has to answer itself
 REPLY_TIMEOUT = 5.0  # seconds without a byte while replies are due
 MOST_NODES = 32  # addresses of a Cluster that are remembered
 
@@ -95,6 +96,11 @@ class Endpoint:
         """Whether the server is part of this process: it has no limits, and there is no other place."""
         return self.url.startswith(FAKE)
 
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds until a new connection counts as refused."""
+        return FAKE_TIMEOUT if self.is_fake else CONNECT_TIMEOUT
+
     def patience(self) -> Patience:
         """For a call whose connection was lost: one more try; a few where another server may take over."""
         return Patience() if self._grows or self._sentinels is not None else Patience(0)
@@ -109,7 +115,7 @@ class Endpoint:
             from ardiq.store import fake
 
             url = f"unix://{fake.server(url).path}"
-        return {"socket_connect_timeout": CONNECT_TIMEOUT, **self._parsed(parse, url), **self.options}
+        return {"socket_connect_timeout": self.connect_timeout, **self._parsed(parse, url), **self.options}
 
     def _parsed(self, parse: Any, url: str) -> dict[str, Any]:
         try:

@@ -19,7 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from ardiq.core.errors import ArdiqError
 from ardiq.store import aside
 from ardiq.store.awake import WINDOW, Awake
-from ardiq.store.endpoint import CONNECT_TIMEOUT, REPLY_TIMEOUT, Endpoint
+from ardiq.store.endpoint import REPLY_TIMEOUT, Endpoint
 
 
 class Refusal(Exception):
@@ -73,7 +73,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         connection: Any = None
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT * 1.5):
+            async with asyncio.timeout(self._endpoint.connect_timeout * 1.5):
                 connection = await self._endpoint.async_connection()
                 ours = aside.ours.set(True)
                 try:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def test_a_url_like_any_other() -> None:
     finally:
         store.close("fake://a")
         store.close("fake://b")
+
+
+def test_a_process_that_is_busy_answers_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """K3: it has to answer itself, so that there is no use in giving up as early as with a server."""
+    serve = store._Guest.serve
+
+    def late(guest: store._Guest) -> None:
+        time.sleep(2.4)
+        serve(guest)
+
+    monkeypatch.setattr(store._Guest, "serve", late)
+    try:
+        assert asyncio.run(Ardiq("busy", redis_url="fake://busy").queue_size()) == 0
+    finally:
+        store.close("fake://busy")
 
 
 def test_whoever_waits_is_told(errands: Any) -> None:
