@@ -110,7 +110,7 @@ class Apart:
         except asyncio.CancelledError:
             if held.stop is None:
                 raise
-            return self._runner.interrupted(held, interrupt_of(held.stop)())
+            return Outcome.interrupted(interrupt_of(held.stop)(), held.timeout)
         except Exception as error:
             # No process to be had, or no memory for one: the job must not be lost in here.
             return self._put_off(held, f"could not be started: {type(error).__name__}: {error}")

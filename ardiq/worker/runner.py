@@ -262,7 +262,7 @@ class Runner:
                     return self._once(held, args, kwargs)
                 return Outcome(Ending.RETURNED, definition.fn(*args, **kwargs))
         except Interrupt as error:
-            return self.interrupted(held, error)
+            return Outcome.interrupted(error, held.timeout)
         except BaseException as error:
             return Outcome(Ending.RAISED, error=error)
 
@@ -270,11 +270,6 @@ class Runner:
         queue = self._options.queue
         value = run_once(self._around, self._judge, self._codec, held, queue, args, kwargs)
         return Outcome(Ending.RETURNED, value)
-
-    def interrupted(self, held: Held, error: Interrupt) -> Outcome:
-        if held.stop is Stop.ABORT:
-            return Outcome(Ending.ABORTED)
-        return Outcome.interrupted(error, held.timeout)
 
 
 class _OutOfTime(Exception):
